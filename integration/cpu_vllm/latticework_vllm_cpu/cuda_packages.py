@@ -17,9 +17,7 @@ def installed() -> list[str]:
     torch = _version("torch")
     if torch is None or not torch.endswith("+cpu"):
         return []
-    return [
-        name for name in NAMES if (version := _version(name)) is not None and not version.endswith("+cpu")
-    ]
+    return [name for name in NAMES if (version := _version(name)) is not None and not version.endswith("+cpu")]
 
 
 def remove() -> list[str]:

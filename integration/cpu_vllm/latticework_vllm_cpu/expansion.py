@@ -1,9 +1,9 @@
 """Detects and repairs vLLM's ``expand_batch_to_tokens`` on CPU.
 
-The function repeats a per-request value once per drafted token of that request: ``[a, b]`` with cumulative counts
-``[2, 5]`` becomes ``[a, a, b, b, b]``. In vLLM 0.32 the CPU kernel behind it casts its arguments to int64, fills the
-temporary that the cast makes, and returns a buffer nobody wrote to (vllm issue 55005). Temperature, top-k and top-p of
-every sampled request then are garbage under speculative decoding.
+The function repeats a per-request value once per drafted token of that request: ``[a, b]`` with cumulative
+counts ``[2, 5]`` becomes ``[a, a, b, b, b]``. In vLLM 0.32 the CPU kernel behind it casts its arguments to int64,
+fills the temporary that the cast makes, and returns a buffer nobody wrote to (vllm issue 55005). Temperature,
+top-k and top-p of every sampled request then are garbage under speculative decoding.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ FUNCTION = "expand_batch_to_tokens"
 _PARAMETERS = ["x", "cu_num_tokens", "num_tokens", "replace_from", "replace_to"]
 Expand = Callable[..., torch.Tensor]
 
-# Values per request and what one probe must return. Several probes with unlikely values, because unwritten memory can
-# hold the right answer of an earlier call by chance; kept as lists so that no tensor holds the answers.
+# Values per request and what one probe must return. Several probes with unlikely values, because unwritten memory
+# can hold the right answer of an earlier call by chance; kept as lists so that no tensor holds the answers.
 _PROBES: list[tuple[torch.dtype, list[Any], list[Any]]] = [
     (torch.float32, [0.8125, 0.0, 0.53125], [0.8125, 0.8125, 1.0, 1.0, 1.0, 0.53125]),
     (torch.int32, [51, 0, 73], [51, 51, 1, 1, 1, 73]),
@@ -70,7 +70,7 @@ def expand_batch_to_tokens(
 
 
 def guard(module: ModuleType) -> None:
-    """Let the first call on CPU decide whether ``module``'s function is replaced. Calling it again does nothing.
+    """Let the first call on CPU decide whether ``module``'s function is replaced. Idempotent.
 
     Not decided at once: vLLM's worker registers the CPU kernels after this module has been imported.
     """

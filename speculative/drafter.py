@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-
 from latticework.speculative.draft import Draft
 from latticework.structured.engines.base import Matcher
 
@@ -40,7 +39,7 @@ class RequestView:
 
 @dataclass(frozen=True)
 class DraftBudget:
-    """How much may be drafted: at most ``max_nodes`` nodes, at most ``max_depth`` deep. A chain engine sets both alike."""
+    """How much may be drafted: at most ``max_nodes`` nodes, ``max_depth`` deep. A chain engine sets both alike."""
 
     max_nodes: int
     max_depth: int

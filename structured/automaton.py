@@ -11,10 +11,14 @@ The laws are shipped as a test class: :class:`latticework.structured.laws.Automa
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
-State = Hashable
+import numpy as np
+import numpy.typing as npt
+
+#: Any immutable hashable value; each automaton knows its own shape.
+State = Any
 #: ``(low, high, target)``: every byte in ``low..high`` (inclusive) leads to ``target``.
 Edge = tuple[int, int, State]
 
@@ -46,9 +50,17 @@ class Automaton(Protocol):
         """Every special token allowed here with the state it leads to."""
         ...
 
+    def completable_with(self, usable: npt.NDArray[np.bool_]) -> bool:
+        """Whether every state has a completion that uses only the bytes in ``usable`` (``bool[256]``).
+
+        ``False`` may also mean "not known". It decides whether a vocabulary that lacks single-byte tokens needs the
+        exhaustive check of :mod:`latticework.structured.runtime.spelling`.
+        """
+        ...
+
 
 class AutomatonBase:
-    """Derives ``step`` from ``edges``, and refuses special tokens. Subclasses define ``start``, ``accepts``, ``edges``."""
+    """Derives ``step`` from ``edges``, no special tokens. Subclasses define ``start``, ``accepts``, ``edges``."""
 
     def edges(self, state: State) -> Sequence[Edge]:
         """See :meth:`Automaton.edges`."""
@@ -71,3 +83,7 @@ class AutomatonBase:
             if special == token_id:
                 return target
         return None
+
+    def completable_with(self, usable: npt.NDArray[np.bool_]) -> bool:
+        """See :meth:`Automaton.completable_with`."""
+        return bool(usable.all())

@@ -34,7 +34,7 @@ class GrammarSpec:
 
     Attributes:
         kind: Which of the six kinds.
-        text: The payload: canonical JSON for ``json_schema``, ``choice`` and ``structural_tag`` (key order kept, because
+        text: The payload: canonical JSON for ``json_schema``, ``choice`` and ``structural_tag`` (key order is kept:
             it can carry meaning), the source for ``regex`` and ``grammar``, empty for ``json_object``.
     """
 
@@ -118,5 +118,12 @@ def _dump(kind: GrammarKind, value: Any) -> str:
 
 
 def _json_type(value: object) -> str:
-    names = {list: "an array", str: "a string", int: "a number", float: "a number", type(None): "null", bool: "a boolean"}
+    names = {
+        list: "an array",
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        type(None): "null",
+        bool: "a boolean",
+    }
     return names.get(type(value), type(value).__name__)

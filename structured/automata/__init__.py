@@ -1,0 +1,1 @@
+"""Automata, one concept a file. Each satisfies :class:`latticework.structured.laws.AutomatonLaws`."""

@@ -8,35 +8,14 @@ every matcher must satisfy are the test class :class:`latticework.structured.law
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from latticework.structured.bitmask import Bitmask
+from latticework.structured.limits import GrammarLimits
 from latticework.structured.spec import GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
 
-Bitmask = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class GrammarLimits:
-    """What one grammar may cost. Exceeding a limit is a :class:`~latticework.structured.errors.BudgetExceededError`.
-
-    Attributes:
-        max_source_bytes: Size of the payload as UTF-8.
-        max_nesting: Depth of brackets in a JSON payload, of groups in a regex.
-        max_states: Configurations that one compiled grammar may discover over its life.
-        compile_seconds: Wall time for compiling, checked between steps of the work.
-        mask_bytes: Memory for the ready masks of one compiled grammar; the least recently used go first.
-    """
-
-    max_source_bytes: int = 512 * 1024
-    max_nesting: int = 64
-    max_states: int = 200_000
-    compile_seconds: float = 10.0
-    mask_bytes: int = 64 * 1024 * 1024
+__all__ = ["Bitmask", "CompiledGrammar", "GrammarEngine", "GrammarLimits", "Matcher"]
 
 
 class Matcher(Protocol):

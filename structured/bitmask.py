@@ -1,0 +1,46 @@
+"""Token bitmasks in xgrammar's layout: ``int32[rows, words]``, bit ``t % 32`` of word ``t // 32`` is token ``t``.
+
+Both engines, and all three grammar engines here, read and write this layout, so masks pass between them without copies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Bitmask = npt.NDArray[np.int32]
+
+
+def words(size: int) -> int:
+    """How many 32-bit words hold a mask over ``size`` tokens."""
+    return (size + 31) // 32
+
+
+def allocate(rows: int, size: int) -> Bitmask:
+    """An all-zero bitmask, ``int32[rows, words(size)]``: nothing allowed."""
+    return np.zeros((rows, words(size)), np.int32)
+
+
+def set_bit(row: Bitmask, token_id: int) -> None:
+    """Allow one token in ``row`` (``int32[words]``)."""
+    row.view(np.uint32)[token_id >> 5] |= np.uint32(1 << (token_id & 31))
+
+
+def clear_bit(row: Bitmask, token_id: int) -> None:
+    """Forbid one token in ``row`` (``int32[words]``)."""
+    row.view(np.uint32)[token_id >> 5] &= np.uint32(~(1 << (token_id & 31)) & 0xFFFFFFFF)
+
+
+def test(row: Bitmask, token_id: int) -> bool:
+    """Whether a token is allowed in ``row`` (``int32[words]``)."""
+    return bool((int(row[token_id >> 5]) >> (token_id & 31)) & 1)
+
+
+def count(row: Bitmask) -> int:
+    """How many tokens ``row`` (``int32[words]``) allows."""
+    return int(np.bitwise_count(row.view(np.uint32)).sum())
+
+
+def indices(row: Bitmask) -> npt.NDArray[np.int64]:
+    """The allowed token ids of ``row`` (``int32[words]``), rising."""
+    return np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little"))

@@ -1,0 +1,1 @@
+"""The ``latticework`` command."""

@@ -1,0 +1,66 @@
+"""What ``latticework plugins`` lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from latticework.plugins.base import ENTRY_POINT_GROUPS, PluginOptions, Role
+from latticework.plugins.registry import registry
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a plugin, as a request writes it (``lw_drafter_max_match``)."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One plugin: ``role`` as in ``lw_<role>``, and its options in the order it declares them."""
+
+    role: str
+    name: str
+    summary: str
+    options: tuple[Option, ...]
+
+
+def listing() -> list[Entry]:
+    """Every plugin that can be loaded, by role and name."""
+    return [_entry(role, name) for role in ENTRY_POINT_GROUPS for name in registry().names(role)]
+
+
+def _entry(role: Role, name: str) -> Entry:
+    if role is Role.ENGINE:
+        engine = registry().engine(name)
+        summary = (type(engine).__doc__ or "").strip().partition("\n")[0]
+        return Entry(role, name, summary, ())
+    factory = registry().factory(role, name)
+    return Entry(role, name, factory.summary, _options(role, factory.options))
+
+
+def _options(role: Role, model: type[PluginOptions]) -> tuple[Option, ...]:
+    properties: Mapping[str, Mapping[str, Any]] = model.model_json_schema().get("properties", {})
+    return tuple(_option(f"lw_{role}_{name}", schema) for name, schema in properties.items())
+
+
+def _option(name: str, schema: Mapping[str, Any]) -> Option:
+    default = str(schema.get("default", "required"))
+    return Option(name, _type(schema), default, schema.get("description", ""))
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema of one option in a few characters: ``integer 1..64``."""
+    if "anyOf" in schema:
+        return " or ".join(_type(branch) for branch in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    low = schema.get("minimum", schema.get("exclusiveMinimum", ""))
+    high = schema.get("maximum", schema.get("exclusiveMaximum", ""))
+    bounds = f" {low}..{high}" if (low, high) != ("", "") else ""
+    return f"{schema.get('type', 'any')}{bounds}"

@@ -1,0 +1,98 @@
+"""The command line: fast to start, survives whatever it looks at, and says no by its exit status."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from latticework.adapters.cli import doctor
+from latticework.adapters.cli.doctor import Check
+from latticework.adapters.cli.main import app
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+def test_importing_the_command_imports_nothing_heavy():
+    code = (
+        "import sys; import latticework.adapters.cli.main;"
+        "assert not {'torch', 'vllm', 'transformers', 'numpy', 'numba', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_names_the_commands(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "doctor" in result.output
+    assert "plugins" in result.output
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
+def test_doctor_says_no_by_its_exit_status(run, monkeypatch, ok, status):
+    checks = [
+        Check("engine", "vllm", True, "vllm 0.32.0"),
+        Check("seam", "grammar: manager", ok, "x[0] is gone"),
+    ]
+    monkeypatch.setattr(doctor, "collect", lambda: checks)
+    result = run("doctor")
+    assert result.exit_code == status
+    assert "x[0] is gone" in result.output
+    result = run("doctor", "--json")
+    assert result.exit_code == status
+    assert json.loads(result.stdout) == {"ok": ok, "checks": [vars(check) for check in checks]}
+
+
+def test_a_check_that_raises_is_a_failed_check(monkeypatch):
+    def fail():
+        raise RuntimeError("engine is upside down")
+
+    monkeypatch.setattr(doctor, "_vllm_seams", fail)
+    monkeypatch.setattr(doctor, "_cpu_support", list)
+    failed = [check for check in doctor.collect() if check.area == "seam"]
+    assert failed == [Check("seam", "vLLM", False, "RuntimeError: engine is upside down")]
+
+
+def test_output_of_an_engine_does_not_reach_stdout(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_vllm_seams", lambda: print("chatter") or [])
+    monkeypatch.setattr(doctor, "_cpu_support", list)
+    doctor.collect()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "chatter" in captured.err
+
+
+def test_broken_plugin_fails_the_doctor(monkeypatch):
+    from latticework.plugins import registry
+
+    found = SimpleNamespace(names=lambda role: ["lattice"], broken=["mine: ImportError: no such module"])
+    monkeypatch.setattr(registry, "registry", lambda: found)
+    assert Check("plugin", "broken", False, "mine: ImportError: no such module") in doctor._plugins()
+
+
+def test_bad_settings_fail_the_doctor(monkeypatch, tmp_path):
+    from latticework.plugins.settings import load_settings
+
+    monkeypatch.setenv("LATTICEWORK_CONFIG", str(tmp_path / "absent.toml"))
+    load_settings.cache_clear()
+    (check,) = doctor._guarded("settings", "deployment settings", doctor._settings)
+    load_settings.cache_clear()
+    assert not check.ok
+    assert "absent.toml" in check.detail
+
+
+def test_plugins_lists_the_built_in_ones_with_their_options(run):
+    entries = {(entry["role"], entry["name"]): entry for entry in json.loads(run("plugins", "--json").stdout)}
+    assert {("engine", "lattice"), ("engine", "xgrammar"), ("engine", "llguidance")} <= entries.keys()
+    assert {("drafter", "prompt_lookup"), ("drafter", "grammar"), ("search", "best_of_n")} <= entries.keys()
+    options = {option["name"]: option for option in entries["drafter", "prompt_lookup"]["options"]}
+    assert options["lw_drafter_max_match"]["type"].startswith("integer")
+    table = run("plugins")
+    assert table.exit_code == 0
+    assert "lw_drafter_max_match" in table.output
+    assert "lw_processor = fsd" in table.output

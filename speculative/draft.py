@@ -11,7 +11,7 @@ Source: speculative spec, section 0, "Draft object".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -45,7 +45,8 @@ class Draft:
         depth: ``int32[n]``, 1 for children of the pending token.
         kind: How the tokens were chosen.
         q: ``float32[n, V]``, the distribution each node's token was drawn from; ``None`` for deterministic drafts.
-        score: ``float32[n]``, estimated probability that the node's whole path is accepted; ``None`` if unknown.
+        score: ``float32[n]``, estimated probability that the node's whole path is accepted, ``NaN`` where nobody knows;
+            ``None`` if it is known nowhere.
         origin: Name of the drafter that proposed it, for statistics.
     """
 
@@ -72,9 +73,31 @@ class Draft:
         """Whether every node continues the one before it."""
         return bool(np.array_equal(self.parent, np.arange(-1, len(self) - 1)))
 
+    def select(self, kept: npt.NDArray[np.bool_]) -> Draft:
+        """The draft of the nodes where ``kept`` (``bool[n]``) is set. A kept node's parent must be kept too."""
+        if kept.all():
+            return self
+        renumbered = np.concatenate((np.cumsum(kept) - 1, [ROOT])).astype(np.int32)  # the last entry is parent -1's
+        return replace(
+            self,
+            token=self.token[kept],
+            parent=renumbered[self.parent[kept]],
+            depth=self.depth[kept],
+            q=None if self.q is None else self.q[kept],
+            score=None if self.score is None else self.score[kept],
+        )
+
+    def within(self, max_nodes: int, max_depth: int) -> Draft:
+        """The first ``max_nodes`` nodes that are at most ``max_depth`` deep."""
+        kept = self.depth <= max_depth
+        return self.select(kept & (np.cumsum(kept) <= max_nodes))
+
     def check(self) -> None:
         """Raise ``ValueError`` if the arrays do not form a tree as described above."""
         n = len(self)
+        for name, rows in (("score", self.score), ("q", self.q)):
+            if rows is not None and rows.shape[0] != n:
+                raise ValueError(f"{name} must have one row a node")
         if self.parent.shape != (n,) or self.depth.shape != (n,):
             raise ValueError("token, parent and depth must have one entry a node")
         if np.any(self.parent >= np.arange(n)) or np.any(self.parent < ROOT):

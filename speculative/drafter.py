@@ -68,11 +68,17 @@ class Drafter(Protocol):
         ...
 
     def observe(self, request: RequestView, committed: Sequence[int], verified: VerifiedRows | None) -> None:
-        """``committed`` tokens were written (they are already the end of ``request.tokens``)."""
+        """``committed`` tokens were written (they are already the end of ``request.tokens``).
+
+        ``verified`` is ``None`` where the engine shows nothing but the tokens.
+        """
         ...
 
     def draft(self, request: RequestView, budget: DraftBudget) -> Draft:
-        """A guess of what follows ``request.tokens``, within ``budget``. An empty draft is always right."""
+        """A guess of what follows ``request.tokens``, within ``budget``. An empty draft is always right.
+
+        The tokens may go beyond those observed: a cascade asks for the continuation of a text it only assumes.
+        """
         ...
 
     def end(self, request: RequestView) -> None:

@@ -7,6 +7,7 @@
 """
 
 from latticework.structured.engines.base import CompiledGrammar, GrammarEngine, Matcher
+from latticework.structured.engines.select import compile_grammar
 from latticework.structured.errors import (
     BudgetExceededError,
     GrammarError,
@@ -29,4 +30,5 @@ __all__ = [
     "Matcher",
     "UnsupportedGrammarError",
     "Vocabulary",
+    "compile_grammar",
 ]

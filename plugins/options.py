@@ -1,0 +1,212 @@
+"""What one request asks for: flat keys ``lw_<role>`` and ``lw_<role>_<option>``, the same on every engine.
+
+``{"lw_drafter": "prompt_lookup", "lw_drafter_max_match": 12, "lw_search": "off"}``
+
+Engines carry these as JSON scalars and not always faithfully (an integer may arrive as ``4.0``, ``true`` as ``1``),
+so numbers are accepted where they mean the right type exactly, and nothing else is converted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin
+
+from latticework.plugins.base import OFF, PluginOptions, Role
+from latticework.plugins.registry import Registry, registry
+from latticework.plugins.settings import Settings, load_settings
+from latticework.structured.errors import LatticeworkError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+PREFIX = "lw_"
+AUTO_ENGINE = "auto"
+
+_OPTIONAL_ROLES = (Role.DRAFTER, Role.PROCESSOR, Role.SEARCH)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One plugin with its validated options. Equal selections may share one instance."""
+
+    name: str
+    options: PluginOptions
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """The capabilities of one request; ``None``: off.
+
+    Attributes:
+        engine: Name of the grammar engine, or ``auto``.
+        drafter, processor, search: The selected plugins.
+    """
+
+    engine: str = AUTO_ENGINE
+    drafter: Selection | None = None
+    processor: Selection | None = None
+    search: Selection | None = None
+
+    @classmethod
+    def parse(
+        cls, extra: Mapping[str, Any] | None, settings: Settings | None = None, plugins: Registry | None = None
+    ) -> RequestOptions:
+        """Read and validate the ``lw_*`` keys of a request; what it does not name comes from the settings.
+
+        Args:
+            extra: Whatever the request carries beside the engine's own fields. Other keys are ignored, ``None`` values
+                count as absent.
+            settings: Default: those of this process.
+            plugins: Default: the installed ones.
+
+        Raises:
+            LatticeworkError: ``field`` is the offending key, or the setting if a default is wrong.
+        """
+        settings = settings or load_settings()
+        plugins = plugins or registry()
+        given = {key: value for key, value in (extra or {}).items() if key.startswith(PREFIX) and value is not None}
+        names = {role: _name(role, given, settings, plugins) for role in Role}
+        _refuse_unknown_keys(given, names, plugins)
+        selections = {role: _select(role, names[role], given, settings, plugins) for role in _OPTIONAL_ROLES}
+        _check_search_size(selections[Role.SEARCH], settings)
+        return cls(
+            engine=names[Role.ENGINE],
+            drafter=selections[Role.DRAFTER],
+            processor=selections[Role.PROCESSOR],
+            search=selections[Role.SEARCH],
+        )
+
+
+def _default_name(role: Role, settings: Settings) -> tuple[str, str]:
+    """The default of a role, and the setting it comes from."""
+    if role is Role.ENGINE:
+        return settings.grammar.engine, "grammar.engine"
+    return settings.role(role).default, f"{role}.default"
+
+
+def _name(role: Role, given: Mapping[str, Any], settings: Settings, plugins: Registry) -> str:
+    """The name selected for a role: the request's, or the default's."""
+    default, setting = _default_name(role, settings)
+    key = PREFIX + role
+    name, field = (given[key], key) if key in given else (default, setting)
+    known = [AUTO_ENGINE if role is Role.ENGINE else OFF, *plugins.names(role)]
+    if not isinstance(name, str):
+        raise LatticeworkError(field, f"must be a name (one of {', '.join(known)}), got {_shown(name)}")
+    if name not in known:
+        broken = next((b for b in plugins.broken if (b.role, b.name) == (role, name)), None)
+        if broken is not None:
+            raise LatticeworkError(field, f"{role} {name!r} is installed but cannot be loaded: {broken.reason}")
+        raise LatticeworkError(field, f"unknown {role} {_shown(name)}{_meant(name, known)}; known: {', '.join(known)}")
+    return name
+
+
+def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], plugins: Registry) -> None:
+    """Every key must be a role, or an option of the plugin selected for its role."""
+    roles = {PREFIX + role for role in Role}
+    for key in given:
+        if key in roles:
+            continue
+        role = next((role for role in _OPTIONAL_ROLES if key.startswith(f"{PREFIX}{role}_")), None)
+        if role is None:
+            raise LatticeworkError(key, f"unknown option{_meant(key, _known_keys(names, plugins))}")
+        name = names[role]
+        if name == OFF:
+            known = ", ".join(plugins.names(role))
+            raise LatticeworkError(
+                key, f"is an option of a {role}, but none is on; set {PREFIX}{role} (one of {known})"
+            )
+        fields = plugins.factory(role, name).options.model_fields
+        if key.removeprefix(f"{PREFIX}{role}_") not in fields:
+            known = ", ".join(f"{PREFIX}{role}_{field}" for field in fields) or "none"
+            meant = _meant(key, _known_keys(names, plugins))
+            raise LatticeworkError(key, f"{role} {name!r} has no such option{meant}; its options: {known}")
+
+
+def _known_keys(names: Mapping[Role, str], plugins: Registry) -> list[str]:
+    keys = [PREFIX + role for role in Role]
+    for role in _OPTIONAL_ROLES:
+        if names[role] != OFF:
+            keys += [f"{PREFIX}{role}_{field}" for field in plugins.factory(role, names[role]).options.model_fields]
+    return keys
+
+
+def _select(role: Role, name: str, given: Mapping[str, Any], settings: Settings, plugins: Registry) -> Selection | None:
+    """The plugin with its options: the request's over the deployment's over the plugin's own defaults."""
+    if name == OFF:
+        return None
+    model = plugins.factory(role, name).options
+    stem = f"{PREFIX}{role}_"
+    requested = {key.removeprefix(stem): value for key, value in given.items() if key.startswith(stem)}
+    values = {**settings.role(role).options.get(name, {}), **requested}
+    fields = {option: stem + option if option in requested else f"{role}.options.{name}.{option}" for option in values}
+    return Selection(name, _validated(model, values, fields, default_field=PREFIX + role))
+
+
+def _validated(
+    model: type[PluginOptions], values: Mapping[str, Any], fields: Mapping[str, str], default_field: str
+) -> PluginOptions:
+    """``values`` as options, strictly; ``fields`` says what to call each one in an error."""
+    converted = {
+        option: _meant_type(value, model.model_fields[option].annotation) if option in model.model_fields else value
+        for option, value in values.items()
+    }
+    try:
+        text = json.dumps(converted)
+    except (TypeError, ValueError, RecursionError):
+        bad = next(option for option, value in converted.items() if not isinstance(value, str | int | float | list))
+        raise LatticeworkError(fields[bad], "must be a scalar or a list of scalars") from None
+    try:
+        # JSON mode, because that is what the values are: strict, yet a list may become a tuple and a string an enum.
+        return model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]) if first["loc"] else ""
+        raise LatticeworkError(fields.get(option, default_field), _reason(first)) from error
+
+
+def _meant_type(value: Any, annotation: Any) -> Any:
+    """``value`` with what the transport blurred undone: ``4.0`` for an integer, ``1`` for a boolean."""
+    accepted = _members(annotation)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer() and float not in accepted and int in accepted:
+        return int(value)
+    if isinstance(value, int | float) and value in (0, 1) and not accepted & {int, float} and bool in accepted:
+        return bool(value)
+    return value
+
+
+def _members(annotation: Any) -> set[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return set(get_args(annotation))
+    return {annotation}
+
+
+def _reason(detail: ErrorDetails) -> str:
+    """One sentence out of one pydantic error."""
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    return message if detail["type"] == "value_error" else f"{message}, got {_shown(detail['input'])}"
+
+
+def _check_search_size(search: Selection | None, settings: Settings) -> None:
+    """Searches say in their option ``n`` how many answers they write; the deployment bounds it."""
+    n = getattr(search.options, "n", None) if search is not None else None
+    if isinstance(n, int) and n > settings.search.max_n:
+        raise LatticeworkError(f"{PREFIX}search_n", f"must be at most {settings.search.max_n} on this server, got {n}")
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _shown(value: object) -> str:
+    """A value as the client wrote it, cut: it may be anything, of any size."""
+    try:
+        text = json.dumps(value, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:60]}..."

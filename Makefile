@@ -16,7 +16,7 @@ help: ## Show this list
 	@echo "Variables: PYTHON (interpreter to start from), VENV, PORT and MODEL and FLAGS (serve, demo)"
 
 demo: setup ## Compare stock vLLM with latticework on real requests (a few minutes)
-	@$(BIN)/python -m integration.demo $(MODEL_FLAG) $(FLAGS)
+	@$(BIN)/python -m integration.demo.run $(MODEL_FLAG) $(FLAGS)
 
 test: test-fast test-engine ## All tests: the fast ones, then those that start a real engine
 

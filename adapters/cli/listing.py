@@ -31,14 +31,15 @@ class Entry:
 
 
 def listing() -> list[Entry]:
-    """Every plugin that can be loaded, by role and name."""
+    """Every plugin that can be loaded, by role and name. ``latticework doctor`` names the others."""
+    registry().load_all()
     return [_entry(role, name) for role in ENTRY_POINT_GROUPS for name in registry().names(role)]
 
 
 def _entry(role: Role, name: str) -> Entry:
     if role is Role.ENGINE:
         engine = registry().engine(name)
-        summary = (type(engine).__doc__ or "").strip().partition("\n")[0]
+        summary = (type(engine).__doc__ or "").strip().partition("\n")[0].replace("``", "")
         return Entry(role, name, summary, ())
     factory = registry().factory(role, name)
     return Entry(role, name, factory.summary, _options(role, factory.options))

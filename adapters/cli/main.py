@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Annotated
+from dataclasses import asdict, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from latticework.adapters.cli.doctor import Check
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,15 +26,16 @@ app = typer.Typer(
     ),
 )
 
+AllSeams = Annotated[bool, typer.Option("--all", help="List every seam, not only the missing ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: AsJson = False, all_seams: AllSeams = False) -> None:
     """Check that latticework will work in the engine installed here.
 
-    Looks at the engine's version, at every place of the engine that latticework plugs into, at the plugins
-    registered here, at the deployment settings, and at what a CPU-only vLLM needs in addition.
+    Looks at the engine's version, at every place of the engine that latticework plugs into (a seam), at the
+    plugins registered here, at the deployment settings, and at what a CPU-only vLLM needs in addition.
 
     Ends with status 1 if something that is installed or configured would not work.
     """
@@ -45,7 +50,7 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table(box=None, pad_edge=False)
         for column in ("", "area", "what", "found"):
             table.add_column(column, overflow="fold")
-        for check in checks:
+        for check in checks if all_seams else _seams_in_short(checks):
             mark = "[green]ok[/green]" if check.ok else "[red]no[/red]"
             table.add_row(mark, check.area, _plain(check.name), _plain(check.detail))
         console = Console()
@@ -58,8 +63,8 @@ def doctor(as_json: AsJson = False) -> None:
 def plugins(as_json: AsJson = False) -> None:
     """List the plugins registered here, with the options a request can give them.
 
-    An option is written as shown, in [bold]vllm_xargs[/bold]: the drafter's name in [bold]lw_drafter[/bold], its
-    option [bold]max_match[/bold] in [bold]lw_drafter_max_match[/bold].
+    Both go into [bold]vllm_xargs[/bold] as shown: the drafter's name as [bold]lw_drafter[/bold], its option
+    [bold]max_match[/bold] as [bold]lw_drafter_max_match[/bold].
     """
     from latticework.adapters.cli.listing import listing
 
@@ -76,6 +81,18 @@ def plugins(as_json: AsJson = False) -> None:
         for option in entry.options:
             table.add_row("", *map(_plain, (option.name, option.type, option.default, option.description)))
     Console().print(table)
+
+
+def _seams_in_short(checks: list[Check]) -> list[Check]:
+    """The checks, with the seams of a capability in one row where none is missing."""
+    short: list[Check] = []
+    for (area, capability), group in groupby(checks, lambda check: (check.area, check.name.partition(":")[0])):
+        members = list(group)
+        if area == "seam" and len(members) > 1 and all(check.ok for check in members):
+            detail = f"all {len(members)} places found"
+            members = [replace(members[0], name=capability, detail=detail)]
+        short += members
+    return short
 
 
 def _plain(text: str) -> str:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +23,7 @@ from latticework.structured.bitmask import Bitmask
 from latticework.structured.engines.grammar_syntax import is_gbnf
 from latticework.structured.engines.json_layout import MAX_WHITESPACE
 from latticework.structured.engines.llguidance_schema import close_keys
+from latticework.structured.engines.per_vocabulary import PerVocabulary
 from latticework.structured.engines.structural_tag import LegacyTag, is_legacy, legacy_tags
 from latticework.structured.errors import BudgetExceededError, GrammarError, UnsupportedGrammarError
 from latticework.structured.limits import GrammarLimits
@@ -41,8 +40,9 @@ _JSON_OPTIONS = {
     "lenient": False,
     "coerce_one_of": False,
 }
+# Without it the masks of forced text hold one token, the tokenizer's own, where others spell the same bytes.
+_OPTIONS = '%llguidance {"no_forcing": true}'
 _SILENT = 0  # llguidance's log level: its messages come back in our errors instead
-_TOKENIZERS_KEPT = 8
 
 
 class LLGuidanceMatcher:
@@ -132,6 +132,9 @@ class LLGuidanceMatcher:
         """See :meth:`Matcher.forced_tokens`. llguidance leaves out a last token that later bytes could lengthen."""
         if self._finished or self.can_end:
             return []
+        # Under no_forcing the tokens are cut from the bytes that were found forced, so those must be asked for first.
+        if not self._inner.compute_ff_bytes():
+            return []
         tokens: list[int] = self._inner.compute_ff_tokens()[:limit]
         return tokens[: self.count_valid(tokens)]
 
@@ -160,30 +163,18 @@ class LLGuidanceEngine:
     name = NAME
 
     def __init__(self) -> None:
-        self._tokenizers: OrderedDict[str, Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._tokenizers = PerVocabulary(build_tokenizer)
 
     def compile(self, spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimits) -> LLGuidanceGrammar:
         """See :meth:`GrammarEngine.compile`. llguidance bounds its own work by counting it, not by the clock."""
         import llguidance
 
-        tokenizer = self._tokenizer(vocabulary)
-        source = _serialize(spec, tokenizer)
+        tokenizer = self._tokenizers.get(vocabulary)
+        source = llguidance.LLMatcher.grammar_from_lark(f"{_OPTIONS}\n{_lark(spec, tokenizer)}\n")
         prototype = llguidance.LLMatcher(tokenizer, source, log_level=_SILENT)
         if prototype.is_error():
             raise _refusal(spec, _first_line(prototype))
         return LLGuidanceGrammar(spec, vocabulary, prototype)
-
-    def _tokenizer(self, vocabulary: Vocabulary) -> Any:
-        """One ``LLTokenizer`` a vocabulary (end tokens included): building it takes a third of a second and more."""
-        with self._lock:
-            tokenizer = self._tokenizers.get(vocabulary.fingerprint)
-            if tokenizer is None:
-                tokenizer = self._tokenizers[vocabulary.fingerprint] = build_tokenizer(vocabulary)
-                if len(self._tokenizers) > _TOKENIZERS_KEPT:
-                    self._tokenizers.popitem(last=False)
-            self._tokenizers.move_to_end(vocabulary.fingerprint)
-            return tokenizer
 
 
 def build_tokenizer(vocabulary: Vocabulary) -> Any:
@@ -231,38 +222,35 @@ class _ByteTokenizer:
         return self._encode(text if isinstance(text, bytes) else text.encode()) or []
 
 
-def _serialize(spec: GrammarSpec, tokenizer: Any) -> str:
-    """The constraint in llguidance's own notation."""
-    from llguidance import LLMatcher
+def _lark(spec: GrammarSpec, tokenizer: Any) -> str:
+    """The constraint in llguidance's dialect of Lark."""
+    from llguidance import regex_to_lark
 
     match spec.kind:
         case GrammarKind.JSON_SCHEMA:
-            return _from_schema(spec.payload)
+            return f"start: {_json_rule(spec.payload, spec.kind)}"
         case GrammarKind.JSON_OBJECT:
-            return _from_schema({"type": "object"})
+            return f"start: {_json_rule({'type': 'object'}, spec.kind)}"
         case GrammarKind.REGEX:
-            return str(LLMatcher.grammar_from_regex(spec.text))
+            return f"start: /{regex_to_lark(spec.text, use_ascii='')}/"
         case GrammarKind.CHOICE:
-            options = " | ".join(json.dumps(option, ensure_ascii=False) for option in spec.payload)
-            return str(LLMatcher.grammar_from_lark(f"start: {options}"))
+            return "start: " + " | ".join(json.dumps(option, ensure_ascii=False) for option in spec.payload)
         case GrammarKind.GRAMMAR:
-            return str(LLMatcher.grammar_from_lark(_to_lark(spec.text)))
+            return _from_source(spec.text)
         case GrammarKind.STRUCTURAL_TAG:
             if not is_legacy(spec.payload):
                 raise UnsupportedGrammarError(spec.kind, "llguidance serves only the form with structures and triggers")
-            return str(LLMatcher.grammar_from_lark(_lark_of_tags(legacy_tags(spec.payload), tokenizer)))
+            return _lark_of_tags(legacy_tags(spec.payload), tokenizer)
 
 
-def _from_schema(schema: Any) -> str:
-    from llguidance import LLMatcher
-
+def _json_rule(schema: Any, field: str) -> str:
     if schema is False:
-        raise GrammarError(GrammarKind.JSON_SCHEMA, "the schema false allows no document at all")
-    prepared = {} if schema is True else close_keys(schema, GrammarKind.JSON_SCHEMA)
-    return str(LLMatcher.grammar_from_json_schema(json.dumps(prepared), overrides=_JSON_OPTIONS))
+        raise GrammarError(field, "the schema false allows no document at all")
+    prepared = {} if schema is True else close_keys(schema, field)
+    return "%json " + json.dumps({**prepared, "x-guidance": _JSON_OPTIONS})
 
 
-def _to_lark(source: str) -> str:
+def _from_source(source: str) -> str:
     if not is_gbnf(source):
         return source
     from llguidance.gbnf_to_lark import any_to_lark
@@ -279,23 +267,15 @@ def _lark_of_tags(tags: list[LegacyTag], tokenizer: Any) -> str:
     The trigger ends a lazy terminal: as soon as it is there, the text before it is over and only tags go on.
     """
     names = " | ".join(f"tag_{i}" for i in range(len(tags)))
-    lines = ["%llguidance {}", f"start: ({names})* TEXT", r"TEXT: /(.|\n)*/"]
+    lines = [f"start: ({names})* TEXT", r"TEXT: /(.|\n)*/"]
     for i, tag in enumerate(tags):
-        body = f"{_literal(tag.begin[len(tag.trigger) :])} %json {_inline(tag.schema)} {_literal(tag.end)}"
+        document = _json_rule(tag.schema, GrammarKind.STRUCTURAL_TAG)
+        body = f"{_literal(tag.begin[len(tag.trigger) :])} {document} {_literal(tag.end)}"
         if _is_special(tag.trigger, tokenizer):
             lines.append(f"tag_{i}: TEXT {tag.trigger} {body}")
         else:
             lines += [f"tag_{i}_trigger[lazy]: TEXT {_literal(tag.trigger)}", f"tag_{i}: tag_{i}_trigger {body}"]
-    return "\n".join(lines) + "\n"
-
-
-def _inline(schema: Any) -> str:
-    # Inside %json the options travel in the schema; a whole serialized grammar there would be read as a schema without
-    # any known keyword, which allows every document.
-    if schema is False:
-        raise GrammarError(GrammarKind.STRUCTURAL_TAG, "the schema false allows no document at all")
-    prepared = {} if schema is True else close_keys(schema, GrammarKind.STRUCTURAL_TAG)
-    return json.dumps({**prepared, "x-guidance": _JSON_OPTIONS})
+    return "\n".join(lines)
 
 
 def _literal(text: str) -> str:
@@ -330,4 +310,6 @@ def _python_fault(pattern: str) -> str | None:
 
 
 def _first_line(matcher: Any) -> str:
-    return str(matcher.get_error()).strip().split("\n", 1)[0]
+    """llguidance's message without the state dump below it and without positions in Lark that is not the client's."""
+    first = str(matcher.get_error()).strip().split("\n", 1)[0]
+    return re.sub(r"^(?:at )?\d+\(\d+\): (?:failed to compile JSON schema: )?", "", first)

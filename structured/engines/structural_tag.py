@@ -61,14 +61,14 @@ def _legacy_tag(where: str, item: object, triggers: list[str]) -> LegacyTag:
     return LegacyTag(matching[0], begin, item["schema"], end)
 
 
-def embedded_schemas(tag: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def embedded_schemas(tag: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every ``json_schema``-bearing format in the ``format`` form, with the path that leads to it."""
     pending: list[tuple[str, Any]] = [("format", tag["format"])]
     while pending:
         where, value = pending.pop()
         if isinstance(value, list):
             pending.extend((f"{where}/{i}", item) for i, item in enumerate(value))
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             if "json_schema" in value:
                 yield where, value
             pending.extend((f"{where}/{k}", item) for k, item in value.items() if k != "json_schema")

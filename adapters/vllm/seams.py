@@ -55,7 +55,6 @@ class Seam:
 
 _MANAGER = "vllm.v1.structured_output"
 _V1_RUNNER = "vllm.v1.worker.gpu_model_runner"
-_V2_RUNNER = "vllm.v1.worker.gpu.model_runner"
 _BEAM_SEARCH = ("max_tokens", "default_sampling_params")
 
 SEAMS: tuple[Seam, ...] = (
@@ -149,6 +148,69 @@ SEAMS: tuple[Seam, ...] = (
         "AsyncLLM.generate",
         ("prompt", "sampling_params", "request_id"),
         "one request becomes a search; grammars compile off the event loop; failures get a message",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
+        "GPUModelRunner._update_states",
+        ("scheduler_output",),
+        "requests begin and end in the worker",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
+        "GPUModelRunner.propose_draft_token_ids",
+        ("scheduler_output", "sampled_token_ids"),
+        "the proposer learns which request each row is",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
+        "GPUModelRunner._input_fits_in_drafter",
+        ("common_attn_metadata",),
+        "one request at the end of its context does not stop the drafts of all",
+    ),
+    Seam(
+        DRAFTER,
+        "vllm.v1.spec_decode.custom_class_proposer",
+        "create_custom_proposer",
+        ("vllm_config",),
+        "interface that our proposer implements",
+    ),
+    Seam(
+        DRAFTER,
+        "vllm.v1.worker.gpu_input_batch",
+        "InputBatch.update_req_spec_token_ids",
+        ("request", "scheduled_spec_tokens"),
+        "where the drafted tokens of a batch are found",
+    ),
+    Seam(
+        PROCESSOR,
+        _V1_RUNNER,
+        "GPUModelRunner._sample",
+        ("logits", "spec_decode_metadata"),
+        "processors change every verified row after the grammar's mask",
+    ),
+    Seam(
+        PROCESSOR,
+        "vllm.v1.worker.gpu_input_batch",
+        "InputBatch.update_async_output_token_ids",
+        (),
+        "sampled ids that asynchronous scheduling still holds back",
+    ),
+    Seam(
+        PROCESSOR,
+        "vllm.v1.worker.gpu.sample.logits_processor.loader",
+        "build_custom_logits_processors",
+        ("vllm_config", "req_states", "is_pooling_model"),
+        "our processors join those of Model Runner V2",
+    ),
+    Seam(
+        PROCESSOR,
+        "vllm.v1.worker.gpu.sample.logits_processor.interface",
+        "LogitsProcessor.apply",
+        ("logits", "ctx"),
+        "interface that our processors implement on Model Runner V2",
     ),
 )
 

@@ -1,0 +1,116 @@
+"""From vLLM's way of saying what is constrained to our own, for the front end, the engine and the worker.
+
+Every process compiles for itself, because compiled grammars hold native objects that do not travel. Each has one
+vocabulary per tokenizer and the process-wide cache of :func:`latticework.structured.compile_grammar`, whose key holds
+the constraint, the vocabulary with its end tokens, the engine and the limits: two requests never share by accident.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from latticework.plugins.options import AUTO_ENGINE, RequestOptions
+from latticework.plugins.serving import compile_for_request
+from latticework.structured import (
+    CompiledGrammar,
+    GrammarKind,
+    GrammarSpec,
+    UnsupportedGrammarError,
+    Vocabulary,
+)
+from latticework.structured.bitmask import words
+
+if TYPE_CHECKING:
+    from vllm.sampling_params import StructuredOutputsParams
+
+#: By the name of vLLM's ``StructuredOutputOptions``.
+_SPECS: dict[str, Callable[[str], GrammarSpec]] = {
+    "JSON": GrammarSpec.json_schema,
+    "JSON_OBJECT": lambda _: GrammarSpec.json_object(),
+    "REGEX": GrammarSpec.regex,
+    "CHOICE": GrammarSpec.choice,
+    "GRAMMAR": GrammarSpec.grammar,
+    "STRUCTURAL_TAG": GrammarSpec.structural_tag,
+}
+#: Details of a constraint that vLLM lets a request set for some of its backends, and that ours does not have.
+_NOT_SERVED = ("disable_any_whitespace", "disable_additional_properties", "whitespace_pattern")
+
+_lock = threading.Lock()
+_vocabularies: dict[tuple[int, int], tuple[Any, Vocabulary]] = {}
+
+
+def spec_of_key(request_type: Any, text: str) -> GrammarSpec:
+    """The constraint that vLLM calls ``(StructuredOutputOptions, text)``. Raises ``GrammarError``."""
+    return _SPECS[request_type.name](text)
+
+
+def spec_of_params(params: StructuredOutputsParams) -> GrammarSpec:
+    """The constraint of a request.
+
+    Raises:
+        GrammarError: It is malformed.
+        UnsupportedGrammarError: It asks for a detail that vLLM offers with other backends only.
+    """
+    for name in _NOT_SERVED:
+        if getattr(params, name):
+            raise UnsupportedGrammarError(name, "not supported by the structured-outputs backend 'latticework'")
+    if params.json is not None:
+        return GrammarSpec.json_schema(params.json)
+    if params.regex is not None:
+        return GrammarSpec.regex(params.regex)
+    if params.choice is not None:
+        return GrammarSpec.choice(params.choice)
+    if params.grammar is not None:
+        return GrammarSpec.grammar(params.grammar)
+    if params.structural_tag is not None:
+        return GrammarSpec.structural_tag(params.structural_tag)
+    if params.json_object:
+        return GrammarSpec.json_object()
+    raise UnsupportedGrammarError(GrammarKind.JSON_OBJECT, "must be true if it is given")
+
+
+def vocabulary_of(tokenizer: Any, size: int, end_ids: Iterable[int] = ()) -> Vocabulary:
+    """The vocabulary of a tokenizer, built once per process.
+
+    Args:
+        tokenizer: The engine's tokenizer object.
+        size: Width of the model's logits.
+        end_ids: Tokens that end the answer; the tokenizer's own if there are none.
+    """
+    key = (id(tokenizer), size)
+    with _lock:
+        if key not in _vocabularies:
+            # The tokenizer is kept beside its vocabulary so that its id cannot be given to another one.
+            _vocabularies[key] = (tokenizer, Vocabulary.from_hf(tokenizer, size=size))
+        vocabulary = _vocabularies[key][1]
+    ends = frozenset(end_ids)
+    return vocabulary.with_eos(ends) if ends else vocabulary
+
+
+def compile_spec(
+    spec: GrammarSpec, tokenizer: Any, size: int, *, end_ids: Iterable[int] = (), engine: str = AUTO_ENGINE
+) -> CompiledGrammar:
+    """Compile a constraint within the deployment's limits.
+
+    Args:
+        spec: The constraint.
+        tokenizer, size, end_ids: See :func:`vocabulary_of`.
+        engine: Name of a grammar engine, installed plugins included, or ``auto``.
+
+    Raises:
+        LatticeworkError: It is wrong, unsupported or too expensive.
+    """
+    return compile_for_request(spec, vocabulary_of(tokenizer, size, end_ids), RequestOptions(engine=engine))
+
+
+def warm_up(tokenizer: Any, size: int) -> None:
+    """Do now what the first constraint would otherwise wait for: the vocabulary's tables and the compiled loops.
+
+    Raises:
+        LatticeworkError: This tokenizer cannot be served.
+    """
+    grammar = compile_spec(GrammarSpec.json_object(), tokenizer, size)
+    grammar.matcher().fill_bitmask(np.zeros(words(grammar.vocabulary.size), np.int32))

@@ -1,0 +1,156 @@
+"""The one hook around ``AsyncLLM.generate``, which every endpoint of vLLM's servers calls.
+
+    options ──▶ (400 at once, for streams too)
+    constraint ──▶ compiled in a thread, then found in the cache when vLLM verifies the parameters
+    search ──▶ many requests instead of one
+    failure ──▶ an error that says why a constraint could not be kept
+
+A request with none of these goes straight to vLLM's own generator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from functools import lru_cache, partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from latticework.adapters.vllm import grammar, options
+from latticework.adapters.vllm.errors import refusal
+from latticework.adapters.vllm.seams import on_import, wrap
+from latticework.structured.errors import LatticeworkError
+
+if TYPE_CHECKING:
+    from latticework.plugins.options import Selection
+    from latticework.structured import CompiledGrammar
+    from vllm.outputs import RequestOutput
+    from vllm.sampling_params import SamplingParams
+
+#: A stream's status line is sent before vLLM looks at the request, so a constraint is given this long to turn out bad
+#: (or good) while a 400 is still possible. The event loop waits meanwhile; a slower one fails inside the stream.
+STREAM_GRACE_SECONDS = 0.05
+
+
+def install() -> None:
+    """Arrange for the hooks; applied when the engine client's module is first imported."""
+    on_import("vllm.v1.engine.async_llm", _hook_client)
+
+
+def _hook_client(module: ModuleType) -> None:
+    wrap(module.AsyncLLM, "__init__", _starting)
+    wrap(module.AsyncLLM, "generate", _generating)
+
+
+def _starting(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any, vllm_config: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        # Not before vLLM's own: it forks the engine process, and a thread of ours could hold a lock at that moment.
+        original(self, vllm_config, *args, **kwargs)
+        if grammar.is_ours(vllm_config.structured_outputs_config) and self.input_processor.tokenizer is not None:
+            from latticework.adapters.vllm.compiling import warm_up
+
+            _threads().submit(warm_up, self.input_processor.tokenizer, self.model_config.get_vocab_size())
+
+    return __init__
+
+
+def _generating(original: Callable[..., Any]) -> Callable[..., Any]:
+    def generate(
+        self: Any, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
+        constrained = sampling_params.structured_outputs is not None and grammar.is_ours(
+            self.vllm_config.structured_outputs_config
+        )
+        named = options.names_any(sampling_params.extra_args)
+        if not (constrained or named or _default_search()):
+            unchanged: AsyncGenerator[RequestOutput, None] = original(
+                self, prompt, sampling_params, request_id, **kwargs
+            )
+            return unchanged
+        engine = partial(original, self, prompt, **kwargs)
+        try:
+            selection = _search(self, sampling_params, prompt, named)
+            compiling = _start_compiling(self, sampling_params) if constrained else None
+        except LatticeworkError as error:
+            raise refusal(error) from error
+        return _serve(engine, sampling_params, request_id, selection, compiling)
+
+    return generate
+
+
+def _search(client: Any, params: SamplingParams, prompt: Any, named: bool) -> Selection | None:
+    """Check all options; the search that this request is served by."""
+    from latticework.adapters.vllm.search import check
+
+    if not named:
+        chosen = _default_search()
+    else:
+        config = client.vllm_config
+        chosen = options.check(params, config.speculative_config, config.structured_outputs_config).search
+    if chosen is None:
+        return None
+    try:
+        check(params, prompt)
+    except LatticeworkError:
+        if "lw_search" in (params.extra_args or {}):
+            raise
+        return None  # the deployment's default is for requests that can be searched
+    return chosen
+
+
+@lru_cache(maxsize=1)
+def _default_search() -> Selection | None:
+    from latticework.plugins.options import RequestOptions
+
+    return RequestOptions.parse(None).search
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    from latticework.plugins.settings import load_settings
+
+    return ThreadPoolExecutor(load_settings().limits.compile_threads, thread_name_prefix="latticework")
+
+
+def _start_compiling(client: Any, params: SamplingParams) -> Future[CompiledGrammar]:
+    """Compile in a thread. Raises ``LatticeworkError`` if a stream's constraint is known to be bad in time."""
+    from vllm.sampling_params import RequestOutputKind
+
+    compiling = _threads().submit(grammar.admit, params, client.model_config, client.input_processor.tokenizer)
+    if params.output_kind is RequestOutputKind.DELTA:
+        with suppress(TimeoutError):
+            compiling.result(STREAM_GRACE_SECONDS)
+    return compiling
+
+
+async def _serve(
+    engine: Callable[..., AsyncGenerator[RequestOutput, None]],
+    params: SamplingParams,
+    request_id: str,
+    selection: Selection | None,
+    compiling: Future[CompiledGrammar] | None,
+) -> AsyncGenerator[RequestOutput, None]:
+    compiled: CompiledGrammar | None = None
+    if compiling is not None:
+        try:
+            compiled = await asyncio.wrap_future(compiling)
+        except LatticeworkError as error:
+            raise refusal(error) from error
+    if selection is None:
+        async with aclosing(engine(sampling_params=params, request_id=request_id)) as outputs:
+            async for output in outputs:
+                grammar.raise_failure(output)
+                yield output
+        return
+    from latticework.adapters.vllm.search import Search
+    from latticework.structured.search.protocol import SearchTask
+
+    def generate(child: SamplingParams, child_id: str) -> AsyncGenerator[RequestOutput, None]:
+        return engine(sampling_params=child, request_id=child_id)
+
+    search = Search(selection, params, request_id, generate, _threads())
+    answer = await search.answer(SearchTask(compiled))
+    grammar.raise_failure(answer)
+    yield answer

@@ -1,0 +1,117 @@
+"""``lw_*`` options in ``vllm_xargs`` (``SamplingParams.extra_args``), checked before a request is admitted.
+
+Checked twice, by one function: when the server hands a request to the engine client (so that a streaming request too
+is refused with a 400, before its response begins), and where vLLM itself verifies parameters, which every way into the
+engine passes, the offline ``LLM`` class included. A request without ``lw_*`` keys costs a look at its extra arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from latticework.adapters.vllm import grammar
+from latticework.adapters.vllm.errors import refusal
+from latticework.adapters.vllm.seams import on_import, wrap
+from latticework.structured.errors import LatticeworkError
+
+if TYPE_CHECKING:
+    from latticework.plugins.options import RequestOptions
+    from vllm.config import ModelConfig, SpeculativeConfig, StructuredOutputsConfig
+    from vllm.sampling_params import SamplingParams
+
+PREFIX = "lw_"
+_PROPOSER = "latticework.adapters.vllm.Proposer"
+_PROPOSER_FLAG = (
+    f"""--speculative-config '{{"method": "custom_class", "model": "{_PROPOSER}", "num_speculative_tokens": 8}}'"""
+)
+
+
+def install() -> None:
+    """Arrange for the hooks; each is applied when its module is first imported."""
+    on_import("vllm.sampling_params", _hook_verify)
+    on_import("vllm.entrypoints.openai.chat_completion.protocol", _hook_chat)
+    on_import("vllm.entrypoints.openai.completion.protocol", _hook_completion)
+
+
+def names_any(extra: Mapping[str, Any] | None) -> bool:
+    """Whether a request carries options of ours."""
+    return extra is not None and any(key.startswith(PREFIX) for key in extra)
+
+
+def check(
+    params: SamplingParams,
+    speculative_config: SpeculativeConfig | None,
+    structured_outputs_config: StructuredOutputsConfig | None,
+) -> RequestOptions:
+    """The options of a request.
+
+    Raises:
+        LatticeworkError: One of them is wrong, does not fit the request, or needs a flag this server was not given.
+    """
+    from latticework.plugins.options import RequestOptions
+    from latticework.plugins.serving import check_sampling
+
+    extra = params.extra_args or {}
+    options = RequestOptions.parse(extra)
+    if "lw_engine" in extra and not grammar.is_ours(structured_outputs_config):
+        raise LatticeworkError("lw_engine", f"this server uses another grammar backend; start it with {grammar.FLAG}")
+    if "lw_drafter" in extra and options.drafter is not None and not _has_proposer(speculative_config):
+        raise LatticeworkError(
+            "lw_drafter", f"this server does not draft with latticework; start it with {_PROPOSER_FLAG}"
+        )
+    if "lw_processor" in extra:
+        check_sampling(options, params.temperature)
+    return options
+
+
+def _has_proposer(config: SpeculativeConfig | None) -> bool:
+    return config is not None and config.method == "custom_class" and config.model == _PROPOSER
+
+
+def _hook_verify(module: ModuleType) -> None:
+    wrap(module.SamplingParams, "verify", _verifying)
+
+
+def _verifying(original: Callable[..., None]) -> Callable[..., None]:
+    def verify(
+        self: SamplingParams,
+        model_config: ModelConfig,
+        speculative_config: SpeculativeConfig | None,
+        structured_outputs_config: StructuredOutputsConfig | None,
+        tokenizer: Any,
+    ) -> None:
+        if names_any(self.extra_args):
+            try:
+                options = check(self, speculative_config, structured_outputs_config)
+                if options.search is not None and "lw_search" in (self.extra_args or {}):
+                    # The server's engine client takes this option away before its candidates get here.
+                    raise LatticeworkError(
+                        "lw_search", "works through vLLM's server only, not in the offline LLM class"
+                    )
+            except LatticeworkError as error:
+                raise refusal(error) from error
+        original(self, model_config, speculative_config, structured_outputs_config, tokenizer)
+
+    return verify
+
+
+def _hook_chat(module: ModuleType) -> None:
+    wrap(module.ChatCompletionRequest, "to_beam_search_params", _refusing_beam_search)
+
+
+def _hook_completion(module: ModuleType) -> None:
+    wrap(module.CompletionRequest, "to_beam_search_params", _refusing_beam_search)
+
+
+def _refusing_beam_search(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Beam search builds its own sampling parameters without ``vllm_xargs``: options would be dropped in silence."""
+
+    def to_beam_search_params(self: Any, max_tokens: int, default_sampling_params: dict[str, Any]) -> Any:
+        for key in self.vllm_xargs or ():
+            if key.startswith(PREFIX):
+                raise refusal(LatticeworkError(key, "not supported together with beam search"))
+        return original(self, max_tokens, default_sampling_params)
+
+    return to_beam_search_params

@@ -3,8 +3,8 @@
 Differences from calling it directly, each for a reason: end tokens are ours (the inner matcher never sees one), so that
 the end is undone and copied like any other token; blanks in JSON are bounded
 (:mod:`latticework.structured.engines.json_layout`), where serving engines leave them free; keywords that it would
-weaken are refused (:mod:`latticework.structured.engines.llguidance_schema`). Free blanks are a choice, so between two
-JSON tokens nothing is forced; within keys and values it is.
+weaken are refused (:mod:`latticework.structured.engines.llguidance_schema`); the tokenization of forced text is left to
+the model.
 
 Works with llguidance 1.7 to 1.9.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
 from latticework.structured.engines.grammar_syntax import is_gbnf
-from latticework.structured.engines.json_layout import MAX_WHITESPACE
+from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR
 from latticework.structured.engines.llguidance_schema import close_keys
 from latticework.structured.engines.per_vocabulary import PerVocabulary
 from latticework.structured.engines.structural_tag import LegacyTag, is_legacy, legacy_tags
@@ -33,10 +33,9 @@ from latticework.structured.vocabulary import Vocabulary
 NAME = "llguidance"
 # `lenient` would ignore unknown keywords and `coerce_one_of` would read oneOf as anyOf; a schema can ask for both.
 _JSON_OPTIONS = {
-    "whitespace_flexible": True,
-    "whitespace_pattern": rf"[ \n\r\t]{{0,{MAX_WHITESPACE}}}",
-    "item_separator": ",",
-    "key_separator": ":",
+    "whitespace_flexible": False,
+    "item_separator": ITEM_SEPARATOR,
+    "key_separator": KEY_SEPARATOR,
     "lenient": False,
     "coerce_one_of": False,
 }

@@ -23,7 +23,8 @@ class PromptLookupDrafter:
     """Drafts a chain from an earlier occurrence of the text's end. Keeps nothing about any request.
 
     Cost: one backward pass over at most ``window`` tokens with at most ``max_match`` comparisons at each, and in
-    ordinary text little more than one; it ends early at a match of ``max_match``. About 60 us for 32k tokens without a match.
+    ordinary text little more than one; it ends early at a match of ``max_match``. Without any match 32k tokens take
+    about 60 us.
 
     Args:
         min_match: Shortest suffix that counts as a match, in tokens.

@@ -13,6 +13,7 @@ Source: speculative spec, section 1, rules 3 and 4.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,13 @@ class Verified:
     tokens: tuple[int, ...]
 
 
-def match(draft: Draft, chosen: IntArray) -> Verified:
+def match(draft: Draft, chosen: IntArray, eos_ids: Collection[int] = ()) -> Verified:
     """Follow the target's choices down the draft as far as it goes.
 
     Args:
         draft: A tree of ``n`` nodes.
         chosen: ``int32[n + 1]``, the target's token at the root and at every node, :data:`NO_TOKEN` where it has none.
+        eos_ids: Tokens that end the text. One that is emitted is the last, drafted or not; nothing follows it.
 
     Raises:
         ValueError: The shapes disagree, or a row that was reached allows no token.
@@ -60,22 +62,25 @@ def match(draft: Draft, chosen: IntArray) -> Verified:
         if token == NO_TOKEN:
             raise ValueError(f"the target allows no token after {len(tokens)} emitted ones")
         tokens.append(token)
-        at = children.get((at, token))
+        at = None if token in eos_ids else children.get((at, token))
         if at is not None:
             path.append(at)
     return Verified(tuple(path), tuple(tokens))
 
 
-def greedy_verify(draft: Draft, logits: npt.NDArray[np.floating[Any]]) -> Verified:
+def greedy_verify(draft: Draft, logits: npt.NDArray[np.floating[Any]], eos_ids: Collection[int] = ()) -> Verified:
     """Verify against greedy decoding. ``logits``: ``float[n + 1, V]``; ties go to the lower id."""
     chosen = logits.argmax(axis=1).astype(np.int32)
     best = np.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
     chosen[~(best > -np.inf)] = NO_TOKEN
-    return match(draft, chosen)
+    return match(draft, chosen, eos_ids)
 
 
 def sample_and_match(
-    draft: Draft, probabilities: npt.NDArray[np.floating[Any]], uniforms: npt.NDArray[np.float64]
+    draft: Draft,
+    probabilities: npt.NDArray[np.floating[Any]],
+    uniforms: npt.NDArray[np.float64],
+    eos_ids: Collection[int] = (),
 ) -> Verified:
     """Verify against sampled decoding: draw at each position as plain decoding would, follow while the draft agrees.
 
@@ -87,9 +92,10 @@ def sample_and_match(
         uniforms: ``float64[>= deepest + 1]`` in ``[0, 1)``: ``uniforms[d]`` draws the token after a node of depth ``d``
             (0: the root). Nodes of one depth share it, because only one of them can be reached; that is what makes
             the draw a function of the position alone.
+        eos_ids: As in :func:`match`.
     """
     depths = np.concatenate(([0], draft.depth)).astype(np.intp)
-    return match(draft, draw(probabilities, uniforms[depths]))
+    return match(draft, draw(probabilities, uniforms[depths]), eos_ids)
 
 
 def draw(probabilities: npt.NDArray[np.floating[Any]], uniforms: npt.NDArray[np.float64]) -> IntArray:

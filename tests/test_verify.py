@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ HORIZON = 3
 Model = dict[tuple[int, ...], npt.NDArray[np.float64]]
 
 
+@cache
 def toy_model(seed: int, *, sparse: bool = False) -> Model:
     """Conditionals of every text up to twice the horizon; ``sparse`` forbids some tokens, as a grammar would."""
     chance = np.random.default_rng(seed)
@@ -167,6 +169,15 @@ def test_degenerate_drafts() -> None:
 
 def test_first_of_equal_siblings_is_followed() -> None:
     assert match(DRAFTS["twins"], np.array([0, 1, 2, 2, 2], np.int32)).path == (0, 2)
+
+
+def test_nothing_follows_the_end_token() -> None:
+    """T8: an end token inside an accepted run is the last token emitted."""
+    chosen = np.array([1, 2, 0], np.int32)
+    assert match(Draft.chain([1, 2]), chosen).tokens == (1, 2, 0)
+    ended = match(Draft.chain([1, 2]), chosen, eos_ids={2})
+    assert (ended.path, ended.tokens) == ((0,), (1, 2))
+    assert match(Draft.chain([1, 2]), np.array([1, 2, -1], np.int32), eos_ids={2}) == ended
 
 
 def test_row_without_tokens_is_an_error_only_where_it_is_reached() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("latticework.vllm")
 
 
-class LatticeworkBackend(StructuredOutputBackend):  # type: ignore[misc] - vLLM is untyped to mypy
+class LatticeworkBackend(StructuredOutputBackend):  # type: ignore[misc]
     """The engine's grammar backend. ``vocab_size`` is the width of the model's logits."""
 
     def __init__(self, vllm_config: VllmConfig, tokenizer: Any, vocab_size: int) -> None:

@@ -12,19 +12,22 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from latticework.adapters.vllm.grammar import NAME as BACKEND
 from latticework.plugins.options import AUTO_ENGINE, RequestOptions
 from latticework.plugins.serving import compile_for_request
 from latticework.structured import (
     CompiledGrammar,
     GrammarKind,
     GrammarSpec,
+    LatticeworkError,
     UnsupportedGrammarError,
     Vocabulary,
 )
 from latticework.structured.bitmask import words
 
 if TYPE_CHECKING:
-    from vllm.sampling_params import StructuredOutputsParams
+    from vllm.config import ModelConfig
+    from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
 #: By the name of vLLM's ``StructuredOutputOptions``.
 _SPECS: dict[str, Callable[[str], GrammarSpec]] = {
@@ -56,7 +59,7 @@ def spec_of_params(params: StructuredOutputsParams) -> GrammarSpec:
     """
     for name in _NOT_SERVED:
         if getattr(params, name):
-            raise UnsupportedGrammarError(name, "not supported by the structured-outputs backend 'latticework'")
+            raise UnsupportedGrammarError(name, f"not supported by the structured-outputs backend {BACKEND!r}")
     if params.json is not None:
         return GrammarSpec.json_schema(params.json)
     if params.regex is not None:
@@ -104,6 +107,33 @@ def compile_spec(
         LatticeworkError: It is wrong, unsupported or too expensive.
     """
     return compile_for_request(spec, vocabulary_of(tokenizer, size, end_ids), RequestOptions(engine=engine))
+
+
+def admit(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> CompiledGrammar:
+    """Compile the constraint of ``params``, and leave it in a form that reaches the engine whole.
+
+    Raises:
+        LatticeworkError: It must be refused.
+    """
+    constraint = params.structured_outputs
+    if model_config.is_diffusion:
+        raise LatticeworkError("structured_outputs", "not supported for diffusion language models")
+    if tokenizer is None:
+        raise LatticeworkError("structured_outputs", "needs a tokenizer, but the server skips its initialization")
+    if constraint._backend not in (None, BACKEND):
+        raise LatticeworkError(
+            "structured_outputs",
+            f"the request asks for backend {constraint._backend!r}, but the server's is {BACKEND!r}",
+        )
+    spec = spec_of_params(constraint)
+    ends = {*params.stop_token_ids, tokenizer.eos_token_id} - {None} if params.stop_token_ids else ()
+    engine = RequestOptions.parse(params.extra_args).engine
+    grammar = compile_spec(spec, tokenizer, model_config.get_vocab_size(), end_ids=ends, engine=engine)
+    constraint._backend = BACKEND
+    if constraint.json is not None:
+        # As text: nested objects and large integers do not survive vLLM's copies and its transport in every form.
+        constraint.json = spec.text
+    return grammar
 
 
 def warm_up(tokenizer: Any, size: int) -> None:

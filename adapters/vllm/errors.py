@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from latticework.structured.errors import LatticeworkError
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def refusal(error: LatticeworkError) -> Exception:
-    """The exception that vLLM's servers turn into a 400 whose message names the field and the reason."""
-    from vllm.exceptions import VLLMValidationError
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a ``LatticeworkError`` into what vLLM's servers answer with a 400 that names the field and the reason."""
+    from latticework.structured.errors import LatticeworkError
 
-    refused: Exception = VLLMValidationError(f"{error.field}: {error.reason}", parameter=error.field)
-    return refused
+    try:
+        yield
+    except LatticeworkError as error:
+        from vllm.exceptions import VLLMValidationError
+
+        raise VLLMValidationError(f"{error.field}: {error.reason}", parameter=error.field) from error

@@ -11,6 +11,7 @@ A request with none of these goes straight to vLLM's own generator.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, suppress
@@ -19,15 +20,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from latticework.adapters.vllm import grammar, options
-from latticework.adapters.vllm.errors import refusal
+from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
-from latticework.structured.errors import LatticeworkError
 
 if TYPE_CHECKING:
     from latticework.plugins.options import Selection
     from latticework.structured import CompiledGrammar
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
+
+logger = logging.getLogger("latticework.vllm")
 
 #: A stream's status line is sent before vLLM looks at the request, so a constraint is given this long to turn out bad
 #: (or good) while a 400 is still possible. The event loop waits meanwhile; a slower one fails inside the stream.
@@ -48,6 +50,7 @@ def _starting(original: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, vllm_config: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         # Not before vLLM's own: it forks the engine process, and a thread of ours could hold a lock at that moment.
         original(self, vllm_config, *args, **kwargs)
+        _default_search()
         if grammar.is_ours(vllm_config.structured_outputs_config) and self.input_processor.tokenizer is not None:
             from latticework.adapters.vllm.compiling import warm_up
 
@@ -70,11 +73,9 @@ def _generating(original: Callable[..., Any]) -> Callable[..., Any]:
             )
             return unchanged
         engine = partial(original, self, prompt, **kwargs)
-        try:
+        with refusing():
             selection = _search(self, sampling_params, prompt, named)
             compiling = _start_compiling(self, sampling_params) if constrained else None
-        except LatticeworkError as error:
-            raise refusal(error) from error
         return _serve(engine, sampling_params, request_id, selection, compiling)
 
     return generate
@@ -83,6 +84,7 @@ def _generating(original: Callable[..., Any]) -> Callable[..., Any]:
 def _search(client: Any, params: SamplingParams, prompt: Any, named: bool) -> Selection | None:
     """Check all options; the search that this request is served by."""
     from latticework.adapters.vllm.search import check
+    from latticework.structured.errors import LatticeworkError
 
     if not named:
         chosen = _default_search()
@@ -102,9 +104,15 @@ def _search(client: Any, params: SamplingParams, prompt: Any, named: bool) -> Se
 
 @lru_cache(maxsize=1)
 def _default_search() -> Selection | None:
+    """The search of requests that name none. Wrong settings are logged once; requests that need them say so again."""
     from latticework.plugins.options import RequestOptions
+    from latticework.structured.errors import LatticeworkError
 
-    return RequestOptions.parse(None).search
+    try:
+        return RequestOptions.parse(None).search
+    except LatticeworkError as error:
+        logger.error("latticework's settings are wrong: %s", error)
+        return None
 
 
 @lru_cache(maxsize=1)
@@ -116,9 +124,10 @@ def _threads() -> ThreadPoolExecutor:
 
 def _start_compiling(client: Any, params: SamplingParams) -> Future[CompiledGrammar]:
     """Compile in a thread. Raises ``LatticeworkError`` if a stream's constraint is known to be bad in time."""
+    from latticework.adapters.vllm.compiling import admit
     from vllm.sampling_params import RequestOutputKind
 
-    compiling = _threads().submit(grammar.admit, params, client.model_config, client.input_processor.tokenizer)
+    compiling = _threads().submit(admit, params, client.model_config, client.input_processor.tokenizer)
     if params.output_kind is RequestOutputKind.DELTA:
         with suppress(TimeoutError):
             compiling.result(STREAM_GRACE_SECONDS)
@@ -134,10 +143,8 @@ async def _serve(
 ) -> AsyncGenerator[RequestOutput, None]:
     compiled: CompiledGrammar | None = None
     if compiling is not None:
-        try:
+        with refusing():
             compiled = await asyncio.wrap_future(compiling)
-        except LatticeworkError as error:
-            raise refusal(error) from error
     if selection is None:
         async with aclosing(engine(sampling_params=params, request_id=request_id)) as outputs:
             async for output in outputs:

@@ -17,12 +17,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from latticework.adapters.vllm.errors import refusal
+from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
-from latticework.structured.errors import LatticeworkError
 
 if TYPE_CHECKING:
-    from latticework.structured import CompiledGrammar
     from vllm.config import ModelConfig, StructuredOutputsConfig
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
@@ -75,43 +73,14 @@ def _validating(original: Callable[..., None]) -> Callable[..., None]:
         tokenizer: Any,
     ) -> None:
         if not is_ours(structured_outputs_config) or self.structured_outputs is None:
-            return original(self, model_config, structured_outputs_config, tokenizer)
-        try:
+            original(self, model_config, structured_outputs_config, tokenizer)
+            return
+        from latticework.adapters.vllm.compiling import admit
+
+        with refusing():
             admit(self, model_config, tokenizer)
-        except LatticeworkError as error:
-            raise refusal(error) from error
 
     return _validate_structured_outputs
-
-
-def admit(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> CompiledGrammar:
-    """Compile the constraint of ``params``, and leave it in a form that reaches the engine whole.
-
-    Raises:
-        LatticeworkError: It must be refused.
-    """
-    from latticework.adapters.vllm.compiling import compile_spec, spec_of_params
-    from latticework.plugins.options import RequestOptions
-
-    constraint = params.structured_outputs
-    if model_config.is_diffusion:
-        raise LatticeworkError("structured_outputs", "not supported for diffusion language models")
-    if tokenizer is None:
-        raise LatticeworkError("structured_outputs", "needs a tokenizer, but the server skips its initialization")
-    if constraint._backend not in (None, NAME):
-        raise LatticeworkError(
-            "structured_outputs",
-            f"the request asks for backend {constraint._backend!r}, but the server's is {NAME!r}",
-        )
-    spec = spec_of_params(constraint)
-    ends = {*params.stop_token_ids, tokenizer.eos_token_id} - {None} if params.stop_token_ids else ()
-    engine = RequestOptions.parse(params.extra_args).engine
-    grammar = compile_spec(spec, tokenizer, model_config.get_vocab_size(), end_ids=ends, engine=engine)
-    constraint._backend = NAME
-    if constraint.json is not None:
-        # As text: nested objects and large integers do not survive vLLM's copies and its transport in every form.
-        constraint.json = spec.text
-    return grammar
 
 
 def _hook_manager(module: ModuleType) -> None:

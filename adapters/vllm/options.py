@@ -12,9 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from latticework.adapters.vllm import grammar
-from latticework.adapters.vllm.errors import refusal
+from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
-from latticework.structured.errors import LatticeworkError
 
 if TYPE_CHECKING:
     from latticework.plugins.options import RequestOptions
@@ -52,6 +51,7 @@ def check(
     """
     from latticework.plugins.options import RequestOptions
     from latticework.plugins.serving import check_sampling
+    from latticework.structured.errors import LatticeworkError
 
     extra = params.extra_args or {}
     options = RequestOptions.parse(extra)
@@ -83,18 +83,20 @@ def _verifying(original: Callable[..., None]) -> Callable[..., None]:
         tokenizer: Any,
     ) -> None:
         if names_any(self.extra_args):
-            try:
-                options = check(self, speculative_config, structured_outputs_config)
-                if options.search is not None and "lw_search" in (self.extra_args or {}):
-                    # The server's engine client takes this option away before its candidates get here.
-                    raise LatticeworkError(
-                        "lw_search", "works through vLLM's server only, not in the offline LLM class"
-                    )
-            except LatticeworkError as error:
-                raise refusal(error) from error
+            with refusing():
+                chosen = check(self, speculative_config, structured_outputs_config)
+                _refuse_search(self, chosen)
         original(self, model_config, speculative_config, structured_outputs_config, tokenizer)
 
     return verify
+
+
+def _refuse_search(params: SamplingParams, chosen: RequestOptions) -> None:
+    """The server's engine client takes ``lw_search`` away before its candidates get here; nobody else can search."""
+    from latticework.structured.errors import LatticeworkError
+
+    if chosen.search is not None and "lw_search" in (params.extra_args or {}):
+        raise LatticeworkError("lw_search", "works through vLLM's server only, not in the offline LLM class")
 
 
 def _hook_chat(module: ModuleType) -> None:
@@ -111,7 +113,10 @@ def _refusing_beam_search(original: Callable[..., Any]) -> Callable[..., Any]:
     def to_beam_search_params(self: Any, max_tokens: int, default_sampling_params: dict[str, Any]) -> Any:
         for key in self.vllm_xargs or ():
             if key.startswith(PREFIX):
-                raise refusal(LatticeworkError(key, "not supported together with beam search"))
+                from latticework.structured.errors import LatticeworkError
+
+                with refusing():
+                    raise LatticeworkError(key, "not supported together with beam search")
         return original(self, max_tokens, default_sampling_params)
 
     return to_beam_search_params

@@ -2,14 +2,20 @@
 
 Registering changes nothing by itself. Each capability hooks its modules when they are first imported, and its hooks do
 nothing until a flag or a request option asks for them. Whatever goes wrong here leaves vLLM as it was.
+
+Until vLLM has started its processes nothing but the standard library may be imported from here. They are forked, and
+what is loaded goes with them: numba alone breaks vLLM's CPU workers, whose kernel registry trips over llvmlite's
+module objects.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from types import ModuleType
 
-from latticework.adapters.vllm import seams
+from latticework.adapters.vllm import frontend, grammar, options, seams
+from latticework.adapters.vllm.seams import on_import
 
 logger = logging.getLogger("latticework.vllm")
 
@@ -41,13 +47,16 @@ def _fits() -> bool:
 
 
 def _install() -> None:
-    from latticework.adapters.vllm import frontend, grammar, options, runner
-    from latticework.plugins.settings import load_settings
-
-    load_settings()  # a wrong setting is the operator's to repair: nothing is installed with half of them
     grammar.install()
     options.install()
     frontend.install()
+    for module in ("vllm.v1.worker.gpu_model_runner", "vllm.v1.worker.gpu.model_runner"):
+        on_import(module, _install_in_worker)
+
+
+def _install_in_worker(module: ModuleType) -> None:
+    from latticework.adapters.vllm import runner
+
     runner.install()
 
 

@@ -231,6 +231,8 @@ def _lark(spec: GrammarSpec, tokenizer: Any) -> str:
         case GrammarKind.JSON_OBJECT:
             return f"start: {_json_rule({'type': 'object'}, spec.kind)}"
         case GrammarKind.REGEX:
+            if spec.text.endswith("\\") and (fault := _python_fault(spec.text)) is not None:
+                raise GrammarError(spec.kind, f"not a regular expression: {fault}")  # it would escape the slash below
             return f"start: /{regex_to_lark(spec.text, use_ascii='')}/"
         case GrammarKind.CHOICE:
             return "start: " + " | ".join(json.dumps(option, ensure_ascii=False) for option in spec.payload)

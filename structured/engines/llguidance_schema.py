@@ -23,6 +23,7 @@ from latticework.structured.engines.schema_check import ONE_SCHEMA, SCHEMA_LIST,
 from latticework.structured.errors import UnsupportedGrammarError
 
 _ANY_KEY = "(?s)^.*$"
+_MATCHES_ALL = frozenset({"", ".*", "^.*", ".*$", "^.*$"})
 
 
 def close_keys(schema: Any, field: str) -> Any:
@@ -42,16 +43,22 @@ def _refuse(pointer: str, schema: Mapping[str, Any], field: str) -> None:
 
     if pointer != "#" and "$id" in schema:
         raise refuse("$id", "llguidance does not resolve references against a $id below the root")
-    if not _takes_other_keys(schema):
-        return
-    if schema.get("patternProperties"):
+    if schema.get("patternProperties") and _takes_other_keys(schema):
         raise refuse("patternProperties", "beside other keys, llguidance misses a key that is spelled with escapes")
-    if schema.get("minProperties", 0) > max(1, len(set(schema.get("required", ())))):
+    repeatable = schema.get("patternProperties") or _takes_other_keys(schema)
+    if repeatable and schema.get("minProperties", 0) > max(1, len(_required(schema))):
         raise refuse("minProperties", "llguidance counts a repeated key twice")
 
 
 def _takes_other_keys(schema: Mapping[str, Any]) -> bool:
+    if schema.get("patternProperties", {}).keys() & _MATCHES_ALL:
+        return False
     return schema.get("additionalProperties", True) is not False
+
+
+def _required(schema: Mapping[str, Any]) -> set[str]:
+    names = schema.get("required", [])
+    return set(names) if isinstance(names, list) else set()  # draft 3 had a boolean there, which means nothing now
 
 
 def _rewrite(schema: Any) -> Any:
@@ -59,9 +66,10 @@ def _rewrite(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     result = {keyword: _rewrite_value(keyword, value) for keyword, value in schema.items()}
-    required = schema.get("required", ())
-    declared = {*schema.get("properties", {}), *(required if isinstance(required, list) else ())}
-    if declared and _takes_other_keys(schema):
+    declared = {*schema.get("properties", {}), *_required(schema)}
+    if not _takes_other_keys(schema):
+        result["additionalProperties"] = False
+    elif declared:
         others = result.get("additionalProperties", True)
         # `true` for a declared key as well adds nothing to it, and equal patterns still merge under allOf.
         anything = others is True or others == {}

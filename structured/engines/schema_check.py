@@ -108,9 +108,15 @@ def _fault_of_pattern(pattern: str) -> str | None:
 
 
 def _portable(pattern: str) -> str:
-    r"""ECMA-262's ``\p{..}``, ``\u{..}``, ``\cX``, ``\/`` and ``(?<name>`` in words that Python's ``re`` can read."""
+    r"""ECMA-262's own constructs in words that Python's ``re`` can read; only whether it parses matters.
+
+    ``\p{..}``, ``\u{..}``, ``\cX``, ``\/``, ``(?<name>``, a class as the start of a range (``[\s-,]``), and escapes of
+    letters that need none.
+    """
     pattern = re.sub(r"\\[pP]\{[^}]*\}|\\u\{[0-9A-Fa-f]+\}|\\c[A-Za-z]", r"\\w", pattern)
-    return re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern).replace(r"\/", "/").replace(r"\-", "-")
+    pattern = re.sub(r"(\\[dswDSW])-", r"\1\\-", pattern)
+    pattern = re.sub(r"\\([^\W\dabBdDfnrsStuvwWxk_])", r"\1", pattern)
+    return re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", pattern)
 
 
 def _type_fault(value: object, schema: Mapping[str, Any]) -> str | None:

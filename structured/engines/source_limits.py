@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latticework.structured.errors import BudgetExceededError
+from latticework.structured.errors import BudgetExceededError, GrammarError
 from latticework.structured.limits import GrammarLimits
 from latticework.structured.spec import GrammarKind, GrammarSpec
 
@@ -11,8 +11,14 @@ _TAG_NESTING = 16
 
 
 def check_limits(spec: GrammarSpec, limits: GrammarLimits) -> None:
-    """Raise ``BudgetExceededError`` with both sizes if the payload is too long or nested too deeply."""
-    size = len(spec.text.encode("utf-8", "surrogatepass"))
+    """Raise ``BudgetExceededError`` with both sizes if the payload is too long or nested too deeply.
+
+    ``GrammarError`` if it is not text at all: half a surrogate pair has no UTF-8, and no model can write it.
+    """
+    try:
+        size = len(spec.text.encode())
+    except UnicodeEncodeError as error:
+        raise GrammarError(spec.kind, f"not valid Unicode at character {error.start}") from error
     if size > limits.max_source_bytes:
         raise BudgetExceededError(spec.kind, f"{size} bytes, more than the limit of {limits.max_source_bytes}")
     allowed = limits.max_nesting + (_TAG_NESTING if spec.kind is GrammarKind.STRUCTURAL_TAG else 0)

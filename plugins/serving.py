@@ -7,7 +7,6 @@ any of it into a 400 that names the field and the reason.
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from latticework.plugins import metrics
 from latticework.plugins.base import Role
@@ -40,7 +39,7 @@ def compile_for_request(
 ) -> CompiledGrammar:
     """Compile a request's constraint with the engine it asked for, within the deployment's limits, and count it.
 
-    Blocking: run it off the engine's hot path (:class:`CompilePool`). Compiled grammars are cached process-wide.
+    Blocking: run it off the engine's hot path. Compiled grammars are cached process-wide.
 
     Raises:
         LatticeworkError: The constraint is wrong, unsupported or too expensive, or the engine crashed on it.
@@ -67,32 +66,6 @@ def compile_for_request(
         return grammar
     finally:
         metrics.GRAMMAR_COMPILES.labels(engine=label, kind=spec.kind, outcome=outcome).inc()
-
-
-class CompilePool:
-    """Compiles constraints in a few threads of its own; what it hands out suits ``SessionTable.begin``."""
-
-    def __init__(
-        self, vocabulary: Vocabulary, settings: Settings | None = None, plugins: Registry | None = None
-    ) -> None:
-        self._vocabulary = vocabulary
-        self._settings = settings or load_settings()
-        self._plugins = plugins or registry()
-        self._threads = ThreadPoolExecutor(
-            self._settings.limits.compile_threads, thread_name_prefix="latticework-compile"
-        )
-
-    def submit(
-        self, spec: GrammarSpec, options: RequestOptions, vocabulary: Vocabulary | None = None
-    ) -> Future[CompiledGrammar]:
-        """Start compiling; ``vocabulary`` replaces the pool's own (one that ends on other tokens, say)."""
-        return self._threads.submit(
-            compile_for_request, spec, vocabulary or self._vocabulary, options, self._settings, self._plugins
-        )
-
-    def close(self) -> None:
-        """Drop what has not begun; what has begun is left to finish by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def check_sampling(options: RequestOptions, temperature: float | None, plugins: Registry | None = None) -> None:

@@ -16,7 +16,7 @@ from latticework.plugins.base import OFF, PluginOptions, ProcessorSession, Role
 from latticework.plugins.guard import Guard
 from latticework.plugins.options import RequestOptions
 from latticework.plugins.registry import Registry, registry
-from latticework.plugins.serving import CompilePool, check_sampling, compile_for_request
+from latticework.plugins.serving import check_sampling, compile_for_request
 from latticework.plugins.session import SessionTable
 from latticework.plugins.settings import DrafterSettings, GrammarSettings, LimitSettings, Settings
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft
@@ -494,17 +494,6 @@ def test_limits_of_the_deployment_apply() -> None:
     settings = Settings(grammar=GrammarSettings(limits=GrammarLimits(max_source_bytes=10)))
     with pytest.raises(BudgetExceededError):
         compile_for_request(GrammarSpec.regex("a" * 11), VOCABULARY, RequestOptions(), settings)
-
-
-def test_pool_compiles_in_its_own_threads() -> None:
-    pool = CompilePool(VOCABULARY, SETTINGS)
-    try:
-        good = pool.submit(GrammarSpec.regex("a+"), RequestOptions())
-        bad = pool.submit(GrammarSpec.regex("("), RequestOptions())
-        assert good.result(timeout=60).matcher().accept(ID["a"])
-        assert isinstance(bad.exception(timeout=60), GrammarError)
-    finally:
-        pool.close()
 
 
 def test_greedy_only_processors_are_refused_on_sampled_requests() -> None:

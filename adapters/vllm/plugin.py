@@ -14,7 +14,7 @@ import logging
 import threading
 from types import ModuleType
 
-from latticework.adapters.vllm import frontend, grammar, options, seams
+from latticework.adapters.vllm import errors, frontend, grammar, options, seams
 from latticework.adapters.vllm.seams import on_import
 
 logger = logging.getLogger("latticework.vllm")
@@ -50,6 +50,7 @@ def _install() -> None:
     grammar.install()
     options.install()
     frontend.install()
+    errors.install()
     for module in ("vllm.v1.worker.gpu_model_runner", "vllm.v1.worker.gpu.model_runner"):
         on_import(module, _install_in_worker)
 

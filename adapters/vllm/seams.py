@@ -143,6 +143,13 @@ SEAMS: tuple[Seam, ...] = (
         "the same for completions",
     ),
     Seam(
+        OPTIONS,
+        "vllm.entrypoints.launchers.app",
+        "init_exception_handler",
+        (),
+        "a request nested too deeply for vLLM's own checks is a 400, not a 500",
+    ),
+    Seam(
         SEARCH,
         "vllm.v1.engine.async_llm",
         "AsyncLLM.generate",
@@ -324,10 +331,12 @@ class _Source:
 
 
 def _definition(scope: ast.AST, name: str) -> ast.stmt | None:
-    """The statement in the body of ``scope`` that defines ``name``: a class, a function or an assignment."""
+    """The statement in the body of ``scope`` that defines ``name``: a class, a function, an import or an assignment."""
     for node in getattr(scope, "body", ()):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == name:
+                return node
+            case ast.ImportFrom(names=names) if any((alias.asname or alias.name) == name for alias in names):
                 return node
             case ast.AnnAssign(target=ast.Name(id=target)) if target == name:
                 return node

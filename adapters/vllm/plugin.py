@@ -14,7 +14,7 @@ import logging
 import threading
 from types import ModuleType
 
-from latticework.adapters.vllm import errors, frontend, grammar, options, seams
+from latticework.adapters.vllm import errors, frontend, grammar, options, scanning, seams
 from latticework.adapters.vllm.seams import on_import
 
 logger = logging.getLogger("latticework.vllm")
@@ -47,6 +47,7 @@ def _fits() -> bool:
 
 
 def _install() -> None:
+    scanning.install()
     grammar.install()
     options.install()
     frontend.install()

@@ -1,0 +1,139 @@
+"""A third-party plugin distribution for the tests, found through entry points when this folder is on ``PYTHONPATH``.
+
+It also carries the worker extension by which a test looks into the worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import prometheus_client
+import torch
+from latticework.plugins.base import PluginOptions, ProcessorSession
+from latticework.speculative.draft import Draft
+from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows
+
+
+class _ExplodingDrafter:
+    """Drafts sensibly twice, then fails: state built up before the failure must not do harm afterwards."""
+
+    def __init__(self) -> None:
+        self._drafts = 0
+
+    def begin(self, request: RequestView) -> None:
+        pass
+
+    def observe(self, request: RequestView, committed: Sequence[int], verified: VerifiedRows | None) -> None:
+        pass
+
+    def draft(self, request: RequestView, budget: DraftBudget) -> Draft:
+        self._drafts += 1
+        if self._drafts > 2:
+            raise RuntimeError("this drafter always fails in the end")
+        return Draft.chain(request.tokens[-1:])
+
+    def end(self, request: RequestView) -> None:
+        pass
+
+
+class ExplodePlugin:
+    """The drafter ``explode``."""
+
+    name = "explode"
+    summary = "a drafter that fails"
+    options = PluginOptions
+
+    def create(self, options: PluginOptions) -> Drafter:
+        """See ``Factory.create``."""
+        return _ExplodingDrafter()
+
+
+class _ExplodingSession:
+    def advance(self, token_ids: Sequence[int]) -> None:
+        pass
+
+    def rollback(self, count: int) -> None:
+        pass
+
+    def apply(self, logits: torch.Tensor) -> None:
+        logits.fill_(0.0)  # half done when it fails: the row has to be restored
+        raise RuntimeError("this processor always fails")
+
+
+class _ExplodingProcessor:
+    greedy_only = False
+
+    def begin(self, prompt_ids: Sequence[int]) -> ProcessorSession:
+        return _ExplodingSession()
+
+
+class ExplodingProcessorPlugin:
+    """The processor ``explode``."""
+
+    name = "explode"
+    summary = "a processor that fails"
+    options = PluginOptions
+
+    def create(self, options: PluginOptions) -> _ExplodingProcessor:
+        """See ``Factory.create``."""
+        return _ExplodingProcessor()
+
+
+class _NoRepeatSession:
+    """Makes every one of the last eight tokens all but impossible, so each row depends on its exact history."""
+
+    def __init__(self, prompt_ids: Sequence[int]) -> None:
+        self._history = list(prompt_ids)
+
+    def advance(self, token_ids: Sequence[int]) -> None:
+        self._history.extend(token_ids)
+
+    def rollback(self, count: int) -> None:
+        if count:
+            del self._history[-count:]
+
+    def apply(self, logits: torch.Tensor) -> None:
+        recent = torch.tensor(sorted(set(self._history[-8:])), device=logits.device)
+        logits[recent] -= 1e4
+
+
+class _NoRepeat:
+    greedy_only = False
+
+    def begin(self, prompt_ids: Sequence[int]) -> ProcessorSession:
+        return _NoRepeatSession(prompt_ids)
+
+
+class NoRepeatPlugin:
+    """The processor ``no_repeat``."""
+
+    name = "no_repeat"
+    summary = "never one of the last eight tokens"
+    options = PluginOptions
+
+    def create(self, options: PluginOptions) -> _NoRepeat:
+        """See ``Factory.create``."""
+        return _NoRepeat()
+
+
+class Inspect:
+    """Mixed into vLLM's worker by ``worker_extension_cls``; called through ``collective_rpc``."""
+
+    model_runner: Any
+
+    def latticework_counters(self) -> dict[str, float]:
+        """Every latticework sample of this process: ``name{label=value,...}`` to its value."""
+        found = {}
+        for metric in prometheus_client.REGISTRY.collect():
+            for sample in metric.samples:
+                if sample.name.startswith("latticework_"):
+                    labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
+                    found[f"{sample.name}{{{labels}}}"] = sample.value
+        return found
+
+    def latticework_sessions(self) -> int:
+        """How many requests the runner still keeps a session for."""
+        from latticework.adapters.vllm.runner import open_sessions
+
+        return open_sessions(self.model_runner)

@@ -13,9 +13,10 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict
+
 from latticework.speculative.drafter import Drafter
 from latticework.structured.search.protocol import SearchPolicy
-from pydantic import BaseModel, ConfigDict
 
 
 class Role(StrEnum):

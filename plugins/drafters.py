@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import Field, model_validator
+
 from latticework.plugins.base import PluginOptions
 from latticework.speculative.combine import CascadeDrafter
 from latticework.speculative.drafter import Drafter
 from latticework.speculative.grammar_drafter import GrammarDrafter
 from latticework.speculative.prompt_lookup import PromptLookupDrafter
-from pydantic import Field, model_validator
 
 
 class PromptLookupOptions(PluginOptions):

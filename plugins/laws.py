@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+
 from latticework.plugins.base import Processor, ProcessorSession
 
 _SEEDS = range(8)

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from latticework.plugins.base import OFF, PluginOptions, Role
 from latticework.plugins.registry import Registry, registry
 from latticework.plugins.settings import Settings, load_settings
 from latticework.structured.errors import LatticeworkError
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 PREFIX = "lw_"
 AUTO_ENGINE = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+
 from latticework.plugins.base import Processor, ProcessorSession, Role
 from latticework.plugins.guard import Guard
 

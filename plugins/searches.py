@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from latticework.plugins.base import PluginOptions
 from latticework.structured.search.best_of_n import BestOfN
 from latticework.structured.search.protocol import SearchPolicy
-from pydantic import Field
 
 
 class BestOfNOptions(PluginOptions):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from latticework.plugins import metrics
 from latticework.plugins.base import OFF, Processor, Role
 from latticework.plugins.guard import Guard

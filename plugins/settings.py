@@ -21,11 +21,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
 from latticework.plugins.base import OFF, Role
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.limits import GrammarLimits
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_VARIABLE = "LATTICEWORK_CONFIG"
 _PREFIX = "LATTICEWORK_"

@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import Future
 
 import numpy as np
+
 from latticework.plugins import metrics
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard

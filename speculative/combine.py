@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft, DraftKind, FloatArray
 from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows
 from latticework.speculative.grammar_drafter import forced_chain, forced_run

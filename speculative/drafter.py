@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.speculative.draft import Draft
 from latticework.structured.engines.base import Matcher
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+
 from latticework.speculative.draft import EMPTY_DRAFT, Draft
 from latticework.speculative.drafter import DraftBudget, RequestView, VerifiedRows
 from latticework.structured.engines.base import Matcher

@@ -21,6 +21,7 @@ from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
+
 from latticework.speculative.draft import Draft
 from latticework.speculative.drafter import DraftBudget, Drafter, RequestView
 from latticework.structured import bitmask

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numba
 import numpy as np
+
 from latticework.speculative.draft import EMPTY_DRAFT, Draft
 from latticework.speculative.drafter import DraftBudget, RequestView, TokenArray, VerifiedRows
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.speculative.draft import ROOT, Draft, IntArray
 
 #: A row that allows no token. Harmless at a node nobody reaches (after an end token, say), an error at one reached.

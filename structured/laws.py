@@ -19,6 +19,7 @@ import random
 
 import numpy as np
 import pytest
+
 from latticework.structured import bitmask
 from latticework.structured.automaton import Automaton, State
 from latticework.structured.engines.base import CompiledGrammar, Matcher

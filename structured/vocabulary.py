@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.tokenizer_bytes import TokenizerTable, read_tokenizer_json
 from latticework.structured.trie import Trie, load_or_build

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from latticework.structured.vocabulary import Vocabulary
 
 MODEL = "SmolLM2-135M-Instruct"

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from latticework.structured import Vocabulary, bitmask
 from latticework.structured.engines.base import CompiledGrammar, Matcher
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
 _TEXT = [

@@ -5,13 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
 from latticework.adapters.cli import doctor
 from latticework.adapters.cli.doctor import Check
 from latticework.adapters.cli.main import app
 from latticework.plugins import registry
 from latticework.plugins.base import Role
 from latticework.plugins.settings import load_settings
-from typer.testing import CliRunner
 
 
 @pytest.fixture

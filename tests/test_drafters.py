@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from latticework.plugins.drafters import AutoPlugin, GrammarPlugin, PromptLookupPlugin
 from latticework.speculative.combine import CascadeDrafter, append, prune
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft, DraftKind

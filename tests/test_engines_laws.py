@@ -6,6 +6,7 @@ import json
 
 import pytest
 from engine_walks import small_vocabulary
+
 from latticework.structured import GrammarLimits, GrammarSpec, Vocabulary
 from latticework.structured.engines import BUILTIN_ENGINES
 from latticework.structured.engines.base import CompiledGrammar
@@ -101,8 +102,8 @@ def test_keys_are_forced_once_begun(engine: str, smollm2_vocabulary: Vocabulary)
     for token in smollm2_vocabulary.encode(b'{"') or []:
         assert matcher.accept(token)
     forced = b"".join(smollm2_vocabulary.tokens[token] for token in matcher.forced_tokens())
-    assert forced
-    assert b'country_code"'.startswith(forced)
+    assert forced.startswith(b"country_code")
+    assert b'country_code": "'.startswith(forced)
 
 
 @pytest.mark.parametrize("engine", ["llguidance", "xgrammar"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from latticework.structured import GrammarError
 from latticework.structured.engines.schema_check import check_schema, resolve, walk
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from engine_walks import BYTES, accepts
+
 from latticework.structured import (
     BudgetExceededError,
     GrammarError,
@@ -199,9 +200,9 @@ def test_schemas_inside_tags_are_enforced(engine: str) -> None:
     }
     tag = {"structures": [{"begin": "<f=a>", "schema": schema, "end": "</f>"}], "triggers": ["<f="]}
     grammar = compile_grammar(GrammarSpec.structural_tag(tag), BYTES, engine=engine)
-    for text in ("just text", 'so <f=a>{"x":1}</f> it is', '<f=a>{"x":1}</f><f=a>{"x":2}</f>', "a < b <f"):
+    for text in ("just text", 'so <f=a>{"x": 1}</f> it is', '<f=a>{"x": 1}</f><f=a>{"x": 2}</f>', "a < b <f"):
         assert accepts(grammar, text), text
-    for text in ('<f=a>{"y":1}</f>', "<f=b>", '<f=a>{"x":1}', '<f=a>{"x":"1"}</f>', "<f="):
+    for text in ('<f=a>{"y": 1}</f>', "<f=b>", '<f=a>{"x": 1}', '<f=a>{"x": "1"}</f>', "<f="):
         assert not accepts(grammar, text), text
     weak = {"structures": [{"begin": "<f=a>", "schema": {"not": {}}, "end": "</f>"}], "triggers": ["<f="]}
     with pytest.raises(UnsupportedGrammarError):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from latticework.plugins.base import Processor
 from latticework.plugins.laws import ProcessorLaws
 from latticework.plugins.processors.fsd import FSDOptions, FSDPlugin, likeliest

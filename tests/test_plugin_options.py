@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
+
 from latticework.plugins.base import OFF, PluginOptions, Role
 from latticework.plugins.options import RequestOptions, Selection
 from latticework.plugins.registry import Registry, registry
@@ -21,7 +23,6 @@ from latticework.plugins.settings import (
     load_settings,
 )
 from latticework.structured.errors import LatticeworkError
-from pydantic import Field
 
 INSTALLED = registry()
 

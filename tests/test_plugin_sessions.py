@@ -11,6 +11,7 @@ import numpy as np
 import prometheus_client
 import pytest
 import torch
+
 from latticework.plugins import guard
 from latticework.plugins.base import OFF, PluginOptions, ProcessorSession, Role
 from latticework.plugins.guard import Guard

@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 
 import pytest
+
 from latticework.structured import GrammarLimits, GrammarSpec, Vocabulary
 from latticework.structured.engines.base import CompiledGrammar
 from latticework.structured.engines.lattice import LatticeEngine

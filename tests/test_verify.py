@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from latticework.speculative.draft import ROOT, Draft
 from latticework.speculative.verify import draw, greedy_verify, match, sample_and_match
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
 from latticework.structured import bitmask
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.tokenizer_bytes import read_tokenizer_json
 from latticework.structured.trie import build, cache_directory
 from latticework.structured.vocabulary import Vocabulary
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 
 @pytest.fixture

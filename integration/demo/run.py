@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from latticework.structured import LatticeworkError, Vocabulary, bitmask, compile_grammar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -25,6 +24,7 @@ from integration.demo.report import print_table, write_html, write_picture
 from integration.demo.tasks import Task, tasks
 from integration.model import model_path
 from integration.server import LATTICE, STOCK, Server, ServerConfig, ServerError, serve
+from latticework.structured import LatticeworkError, Vocabulary, bitmask, compile_grammar
 
 #: vLLM answers a named tool choice only if a parser for the model's tool calls is chosen.
 _TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")

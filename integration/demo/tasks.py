@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema
+
 from latticework.structured import GrammarSpec
 
 #: Why an answer is wrong, or ``None``.

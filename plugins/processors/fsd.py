@@ -12,9 +12,10 @@ import math
 from collections.abc import Sequence
 
 import torch
+from pydantic import Field
+
 from latticework.plugins.base import PluginOptions, Processor, ProcessorSession
 from latticework.plugins.processors.ngram_counts import NgramCounts
-from pydantic import Field
 
 #: Of the prompt, when it is counted: its last tokens only, because counting holds up the request's first step.
 PROMPT_TOKENS = 8192

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.structured.automaton import AutomatonBase, Edge, State
 from latticework.structured.errors import GrammarError
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.structured.automaton import Automaton, AutomatonBase, Edge, State
 
 #: Which part the text may be in, and that part's state.

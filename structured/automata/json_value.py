@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.structured.automata.nfa import NfaAutomaton
 from latticework.structured.automata.regex import regex
 from latticework.structured.automaton import AutomatonBase, Edge, State
@@ -26,9 +27,10 @@ NUMBER_PATTERN = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 class Whitespace(StrEnum):
     """Which blanks may stand between the parts of a document.
 
-    ``COMPACT``: none. ``LINE``: one optional space after ``:`` and ``,``, as ``json.dumps`` writes it. ``FLEXIBLE``:
-    also a line break with indentation of at most :data:`MAX_INDENT` blanks after brackets and commas, as
-    ``json.dumps(indent=...)`` writes it. There is never a blank before ``:`` or ``,``, nor around the document.
+    ``COMPACT``: none. ``LINE``: one space after ``:`` and ``,``, exactly as ``json.dumps`` writes it. ``FLEXIBLE``:
+    that space may be left out, and a line break with at most :data:`MAX_INDENT` blanks may stand next to brackets and
+    commas, as ``json.dumps(indent=...)`` writes it. There is never a blank before ``:`` or ``,``, nor around the
+    document.
     """
 
     COMPACT = "compact"
@@ -51,6 +53,7 @@ _SCALAR = "scalar"  # inside a value that is not a bracket
 _KEY_TEXT = "key text"  # inside a key
 
 _GAPS = {_VALUE, _FIRST, _FIRST_KEY, _KEY, _AFTER}
+_AFTER_MARK = {_VALUE, _KEY}
 _CLOSERS = {"{": ord("}"), "[": ord("]")}
 
 
@@ -88,6 +91,8 @@ class JsonValue(AutomatonBase):
         """See :meth:`Automaton.edges`."""
         place, stack, gap, inner = state
         edges = self._blanks(place, stack, gap)
+        if gap == 0 and self._whitespace is Whitespace.LINE and place in _AFTER_MARK:
+            return edges
         if place in (_SCALAR, _KEY_TEXT):
             edges += self._inside(place, stack, inner)
         elif place == _COLON:
@@ -158,8 +163,7 @@ class JsonValue(AutomatonBase):
         if place not in _GAPS or gap < 0 or self._whitespace is Whitespace.COMPACT:
             return []
         edges: list[Edge] = []
-        follows_mark = place in (_VALUE, _KEY)
-        if gap == 0 and follows_mark:
+        if gap == 0 and place in _AFTER_MARK:
             edges.append((0x20, 0x20, (place, stack, 1, None)))
         if self._whitespace is Whitespace.FLEXIBLE:
             if gap == 0:

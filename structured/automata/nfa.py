@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.structured.automata.codepoints import CodePoints, utf8_ranges
 from latticework.structured.automaton import AutomatonBase, Edge, State
 from latticework.structured.errors import BudgetExceededError, GrammarError

@@ -1,17 +1,13 @@
-"""The decision about blanks in JSON for the wrapped engines: never so many that a model can loop on them.
+"""How JSON is laid out, the same in every engine: on one line, as ``json.dumps`` writes it, ``{"a": 1, "b": [2]}``.
 
-Serving engines let a grammar engine put any amount of white space wherever JSON allows it, and small models then loop
-on newlines until they run out of tokens. Forbidding blanks altogether makes a model that has learned ``{"a": 1}`` write
-tokens it finds unlikely. So each engine gets the freest layout that it can bound:
+JSON allows any amount of white space between its parts, and serving engines pass that on to the model. Small models
+then loop on newlines until they run out of tokens, and at every joint there is a choice, so nothing can be drafted. With
+one layout everything between two values is forced: on the demo's extractions the forced share of the tokens rose from
+25 % (an optional blank after each comma and colon) to 47 % with equally valid answers.
 
-* xgrammar: up to ``MAX_WHITESPACE`` blanks wherever JSON allows them, enough for a pretty-printed document nine levels
-  deep at an indent of two;
-* llguidance: one optional space after a comma and a colon. Its own blanks repeat without end whatever their pattern
-  says, but its separators are patterns too. Keys are then forced as soon as a bracket is open.
-
-No blanks before or after the document.
+xgrammar cannot fix the layout inside structural tags; there it gets at most ``MAX_WHITESPACE`` blanks at a joint.
 """
 
+ITEM_SEPARATOR = ", "
+KEY_SEPARATOR = ": "
 MAX_WHITESPACE = 20
-ITEM_SEPARATOR = ", ?"
-KEY_SEPARATOR = ": ?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from latticework.structured.automata.choice import Choice
-from latticework.structured.automata.json_value import JsonValue
+from latticework.structured.automata.json_value import JsonValue, Whitespace
 from latticework.structured.automata.regex import regex
 from latticework.structured.automaton import Automaton
 from latticework.structured.errors import UnsupportedGrammarError
@@ -51,7 +51,7 @@ def automaton_of(spec: GrammarSpec, limits: GrammarLimits) -> Automaton:
         case GrammarKind.CHOICE:
             return Choice(spec.payload)
         case GrammarKind.JSON_OBJECT:
-            return JsonValue(objects_only=True, max_depth=limits.max_nesting)
+            return JsonValue(objects_only=True, whitespace=Whitespace.LINE, max_depth=limits.max_nesting)
         case _:
             raise UnsupportedGrammarError(spec.kind, f"engine {NAME!r} does not serve this kind of constraint")
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
 from latticework.structured.engines.deadline import run_with_deadline
 from latticework.structured.engines.grammar_syntax import is_gbnf
-from latticework.structured.engines.json_layout import MAX_WHITESPACE
+from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR, MAX_WHITESPACE
 from latticework.structured.engines.per_vocabulary import PerVocabulary
 from latticework.structured.engines.regex_limits import ignored_construct
 from latticework.structured.engines.schema_check import check_schema
@@ -33,6 +34,7 @@ from latticework.structured.spec import GrammarKind, GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
 
 NAME = "xgrammar"
+_LAYOUT = {"any_whitespace": False, "separators": (ITEM_SEPARATOR, KEY_SEPARATOR)}
 _COMPILE_THREADS = 4
 
 
@@ -184,9 +186,9 @@ def _refuse(spec: GrammarSpec) -> None:
 def _compile(compiler: Any, spec: GrammarSpec) -> Any:
     match spec.kind:
         case GrammarKind.JSON_SCHEMA:
-            return compiler.compile_json_schema(spec.text, max_whitespace_cnt=MAX_WHITESPACE)
+            return compiler.compile_json_schema(spec.text, **_LAYOUT)
         case GrammarKind.JSON_OBJECT:
-            return compiler.compile_json_schema('{"type":"object"}', max_whitespace_cnt=MAX_WHITESPACE)
+            return compiler.compile_json_schema('{"type":"object"}', **_LAYOUT)
         case GrammarKind.REGEX:
             return compiler.compile_regex(spec.text)
         case GrammarKind.CHOICE:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+
 from latticework.structured import bitmask
 from latticework.structured.automaton import Automaton, State
 from latticework.structured.bitmask import Bitmask

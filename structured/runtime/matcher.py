@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
 from latticework.structured.runtime.graph import ConfigurationGraph

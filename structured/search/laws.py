@@ -16,6 +16,7 @@ import random
 import zlib
 
 import pytest
+
 from latticework.structured.search.driver import Perform, run
 from latticework.structured.search.protocol import (
     Candidate,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
 from latticework.structured import bitmask
 from latticework.structured.engines.base import CompiledGrammar
 from latticework.structured.search.protocol import Candidate

@@ -24,10 +24,11 @@ from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
 
 if TYPE_CHECKING:
-    from latticework.plugins.options import Selection
-    from latticework.structured import CompiledGrammar
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
+
+    from latticework.plugins.options import Selection
+    from latticework.structured import CompiledGrammar
 
 logger = logging.getLogger("latticework.vllm")
 
@@ -90,7 +91,10 @@ def _search(client: Any, params: SamplingParams, prompt: Any, named: bool) -> Se
         chosen = _default_search()
     else:
         config = client.vllm_config
-        chosen = options.check(params, config.speculative_config, config.structured_outputs_config).search
+        asked = options.check(params, config.speculative_config, config.structured_outputs_config)
+        if asked.processor is not None and "lw_processor" in (params.extra_args or {}):
+            _check_runner(config)
+        chosen = asked.search
     if chosen is None:
         return None
     try:
@@ -100,6 +104,15 @@ def _search(client: Any, params: SamplingParams, prompt: Any, named: bool) -> Se
             raise
         return None  # the deployment's default is for requests that can be searched
     return chosen
+
+
+def _check_runner(config: Any) -> None:
+    """Refuse processors where the drafted tokens of a step are not on the host when its logits are."""
+    from latticework.structured.errors import LatticeworkError
+
+    if config.speculative_config and config.scheduler_config.async_scheduling and not config.use_v2_model_runner:
+        reason = "not possible with speculation under asynchronous scheduling; start with --no-async-scheduling"
+        raise LatticeworkError("lw_processor", reason)
 
 
 @lru_cache(maxsize=1)
@@ -124,8 +137,9 @@ def _threads() -> ThreadPoolExecutor:
 
 def _start_compiling(client: Any, params: SamplingParams) -> Future[CompiledGrammar]:
     """Compile in a thread. Raises ``LatticeworkError`` if a stream's constraint is known to be bad in time."""
-    from latticework.adapters.vllm.compiling import admit
     from vllm.sampling_params import RequestOutputKind
+
+    from latticework.adapters.vllm.compiling import admit
 
     compiling = _threads().submit(admit, params, client.model_config, client.input_processor.tokenizer)
     if params.output_kind is RequestOutputKind.DELTA:

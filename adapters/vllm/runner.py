@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from latticework.adapters.vllm.processors import apply_along, committed_tokens, options_of, request_rows
 from latticework.adapters.vllm.seams import on_import, wrap
 from latticework.plugins.base import Role
@@ -29,6 +30,7 @@ from latticework.plugins.session import SessionTable
 
 if TYPE_CHECKING:
     import torch
+
     from latticework.adapters.vllm.proposer import Proposer
 
 V1_RUNNER = "vllm.v1.worker.gpu_model_runner"
@@ -114,7 +116,7 @@ class RunnerSessions:
         """How many drafted tokens the request at ``row`` could use: a step writes one token more than is accepted."""
         batch = self._runner.input_batch
         length = int(batch.num_tokens_no_spec[row])
-        room = self._runner.max_model_len - length
+        room: int = self._runner.max_model_len - length
         max_tokens = self._runner.requests[batch.req_ids[row]].sampling_params.max_tokens
         if max_tokens is not None:
             room = min(room, int(batch.num_prompt_tokens[row]) + max_tokens - length)

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor, LogitsProcRequestState
+
 from latticework.adapters.vllm.processors import UNKNOWN_TOKEN, apply_along, options_of
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard
 from latticework.plugins.options import RequestOptions, Selection
 from latticework.plugins.processing import GuardedProcessor
 from latticework.plugins.registry import registry
-from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor, LogitsProcRequestState
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class _Slot:
     advanced: int = 0  # output tokens the processor has seen
 
 
-class LatticeworkLogitsProcessor(LogitsProcessor):
+class LatticeworkLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     """Processes the rows of the requests that ask for it, in every verified position."""
 
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
 from latticework.structured.engines.grammar_syntax import is_gbnf
 from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR
 from latticework.structured.engines.llguidance_schema import close_keys
+from latticework.structured.engines.llguidance_tags import format_to_lark
 from latticework.structured.engines.per_vocabulary import PerVocabulary
 from latticework.structured.engines.structural_tag import LegacyTag, is_legacy, legacy_tags
 from latticework.structured.errors import BudgetExceededError, GrammarError, UnsupportedGrammarError
@@ -157,7 +159,7 @@ class LLGuidanceGrammar:
 
 
 class LLGuidanceEngine:
-    """Serves JSON Schema, JSON objects, regex, choice, Lark, GBNF as far as it converts, and legacy structural tags."""
+    """Serves JSON Schema, JSON objects, regex, choice, Lark, GBNF as far as it converts, and most structural tags."""
 
     name = NAME
 
@@ -240,7 +242,7 @@ def _lark(spec: GrammarSpec, tokenizer: Any) -> str:
             return _from_source(spec.text)
         case GrammarKind.STRUCTURAL_TAG:
             if not is_legacy(spec.payload):
-                raise UnsupportedGrammarError(spec.kind, "llguidance serves only the form with structures and triggers")
+                return format_to_lark(spec.payload, tokenizer, _json_rule)
             return _lark_of_tags(legacy_tags(spec.payload), tokenizer)
 
 

@@ -21,13 +21,14 @@ import torch
 
 pytest.importorskip("vllm")
 
+from vllm import SamplingParams
+from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcessor, LogitsProcRequestState
+from vllm.v1.worker.gpu.sample.logits_processor.loader import _load_v2_logitsprocs_by_fqcns
+
 from latticework.adapters.vllm.v2 import LatticeworkLogitsProcessor
 from latticework.plugins import metrics
 from latticework.plugins.base import Role
 from latticework.plugins.registry import registry
-from vllm import SamplingParams
-from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcessor, LogitsProcRequestState
-from vllm.v1.worker.gpu.sample.logits_processor.loader import _load_v2_logitsprocs_by_fqcns
 
 SLOTS, LENGTH, V = 6, 64, 40
 PLUGINS = Path(__file__).parent / "worker_plugins"
@@ -132,6 +133,7 @@ def test_nothing_is_registered_where_both_runners_would_load_it() -> None:
     assert not [point.value for point in points if point.value.startswith("latticework")]
 
 
+@pytest.mark.engine  # imports vLLM once more, in a process of its own
 def test_the_hook_joins_the_list_of_the_real_runner_module() -> None:
     """In a fresh process, as vLLM does it: plugins first, then the runner."""
     code = """
@@ -150,6 +152,7 @@ print(hasattr(v1.GPUModelRunner._sample, "__latticework__"))
     assert done.stdout.splitlines()[-3:] == ["['LatticeworkLogitsProcessor']", "[]", "True"]
 
 
+@pytest.mark.engine  # imports vLLM once more, in a process of its own
 def test_a_worker_can_start_where_numba_is_loaded_already() -> None:
     """vLLM's CPU platform scans all modules; llvmlite's would stop it."""
     code = """

@@ -154,6 +154,7 @@ def test_vllm_verifies_the_path_of_first_choices() -> None:
     assert chain_of(tree) == [4, 5, 6]
 
 
+@pytest.mark.engine  # imports vLLM once more, in a process of its own
 def test_the_proposer_refuses_to_start_without_its_hooks() -> None:
     code = "from latticework.adapters.vllm import Proposer; Proposer(None)"
     environment = {"VLLM_PLUGINS": "", "PATH": "", "HOME": "/nonexistent"}
@@ -162,6 +163,7 @@ def test_the_proposer_refuses_to_start_without_its_hooks() -> None:
     assert "latticework's hooks are not in place" in done.stderr
 
 
+@pytest.mark.engine  # imports vLLM once more, in a process of its own
 def test_the_proposer_refuses_asynchronous_scheduling() -> None:
     """vLLM refuses the combination itself today; should it be allowed one day, we would have to look again."""
     code = """
@@ -176,6 +178,7 @@ Proposer(SimpleNamespace(scheduler_config=SimpleNamespace(async_scheduling=True)
     assert "--no-async-scheduling" in done.stderr
 
 
+@pytest.mark.engine  # imports vLLM once more, in a process of its own
 def test_vllm_does_not_schedule_asynchronously_with_a_custom_proposer() -> None:
     """Refused when asked for, otherwise switched off."""
     code = f"""

@@ -16,9 +16,10 @@ from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
 
 if TYPE_CHECKING:
-    from latticework.plugins.options import RequestOptions
     from vllm.config import ModelConfig, SpeculativeConfig, StructuredOutputsConfig
     from vllm.sampling_params import SamplingParams
+
+    from latticework.plugins.options import RequestOptions
 
 PREFIX = "lw_"
 _PROPOSER = "latticework.adapters.vllm.Proposer"
@@ -36,7 +37,7 @@ def install() -> None:
 
 def names_any(extra: Mapping[str, Any] | None) -> bool:
     """Whether a request carries options of ours."""
-    return extra is not None and any(key.startswith(PREFIX) for key in extra)
+    return extra is not None and any(isinstance(key, str) and key.startswith(PREFIX) for key in extra)
 
 
 def check(

@@ -18,13 +18,14 @@ vLLM computes them after the grammar's mask, they are relative to what the gramm
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from latticework.adapters.vllm.grammar import raise_failure
 from latticework.plugins import metrics
 from latticework.plugins.base import Role
-from latticework.plugins.guard import report
+from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import Selection
 from latticework.plugins.registry import registry
 from latticework.structured.errors import LatticeworkError
@@ -69,6 +70,17 @@ class _PolicyError(Exception):
     """The policy failed, not the engine."""
 
 
+@contextmanager
+def _blaming_policy() -> Iterator[None]:
+    """Whatever goes wrong in the block is the policy's fault. Not to be held over an ``await``."""
+    try:
+        yield
+    except BaseException as error:
+        if not isolatable(error):
+            raise
+        raise _PolicyError from error
+
+
 class Search:
     """One search.
 
@@ -110,27 +122,27 @@ class Search:
         return self._as_answer(best)
 
     async def _run(self, task: SearchTask) -> RequestOutput:
-        policy: SearchPolicy = registry().factory(Role.SEARCH, self._selection.name).create(self._selection.options)
-        steps = policy.steps(task)
+        with _blaming_policy():
+            policy: SearchPolicy = registry().factory(Role.SEARCH, self._selection.name).create(self._selection.options)
+            steps = policy.steps(task)
         progress = await self._advance(steps, None)
         while not isinstance(progress, SearchOutcome):
             progress = await self._advance(steps, await self._perform(progress))
-        return self._outputs[progress.best.handle]
+        with _blaming_policy():
+            return self._outputs[progress.best.handle]
 
     async def _advance(self, steps: SearchSteps, result: SearchResult | None) -> SearchRequest | SearchOutcome:
         """Let the policy compute until its next wish, or its end."""
 
         def advance() -> SearchRequest | SearchOutcome:
-            try:
-                return next(steps) if result is None else steps.send(result)
-            except StopIteration as stop:
-                outcome: SearchOutcome = stop.value
-                return outcome
+            with _blaming_policy():
+                try:
+                    return next(steps) if result is None else steps.send(result)
+                except StopIteration as stop:
+                    outcome: SearchOutcome = stop.value
+                    return outcome
 
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, advance)
-        except Exception as error:
-            raise _PolicyError from error
+        return await asyncio.get_running_loop().run_in_executor(self._threads, advance)
 
     async def _perform(self, request: SearchRequest) -> SearchResult:
         match request:

@@ -71,7 +71,7 @@ def is_object(text: str) -> None:
 
 
 def is_call(text: str) -> None:
-    found = re.search(r"<function=get_weather>(.*)</function>", text)
+    found = re.search(r"<function=get_weather>(.*)</function>", text, re.DOTALL)
     assert found, text
     jsonschema.validate(json.loads(found[1]), CALL)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import prometheus_client
 import torch
+
 from latticework.plugins.base import PluginOptions, ProcessorSession
 from latticework.speculative.draft import Draft
 from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows
@@ -81,7 +82,7 @@ class ExplodingProcessorPlugin:
 
 
 class _NoRepeatSession:
-    """Makes every one of the last eight tokens all but impossible, so each row depends on its exact history."""
+    """Makes each of the last 24 tokens all but impossible, so every row depends on its exact history."""
 
     def __init__(self, prompt_ids: Sequence[int]) -> None:
         self._history = list(prompt_ids)
@@ -94,7 +95,7 @@ class _NoRepeatSession:
             del self._history[-count:]
 
     def apply(self, logits: torch.Tensor) -> None:
-        recent = torch.tensor(sorted(set(self._history[-8:])), device=logits.device)
+        recent = torch.tensor(sorted(set(self._history[-24:])), device=logits.device)
         logits[recent] -= 1e4
 
 
@@ -109,7 +110,7 @@ class NoRepeatPlugin:
     """The processor ``no_repeat``."""
 
     name = "no_repeat"
-    summary = "never one of the last eight tokens"
+    summary = "none of the last 24 tokens again"
     options = PluginOptions
 
     def create(self, options: PluginOptions) -> _NoRepeat:

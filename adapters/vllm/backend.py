@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from vllm.v1.structured_output.backend_types import (
+    StructuredOutputBackend,
+    StructuredOutputGrammar,
+    StructuredOutputOptions,
+)
+
 from latticework.adapters.vllm.compiling import compile_spec, spec_of_key, warm_up
 from latticework.plugins.base import Role
 from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import AUTO_ENGINE
 from latticework.structured import CompiledGrammar, LatticeworkError, Matcher
 from latticework.structured.bitmask import Bitmask, set_bit, words
-from vllm.v1.structured_output.backend_types import (
-    StructuredOutputBackend,
-    StructuredOutputGrammar,
-    StructuredOutputOptions,
-)
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -66,11 +67,13 @@ class LatticeworkBackend(StructuredOutputBackend):  # type: ignore[misc]
         """Nothing is held here: vocabularies and grammars live as long as the process."""
 
     def warm_up(self) -> None:
-        """Prepare for the first request; a tokenizer that cannot be served is said once, here."""
+        """Prepare for the first request; a tokenizer or limits that cannot work are said once, here."""
         try:
             warm_up(self.tokenizer, self.vocab_size)
         except LatticeworkError as error:
-            logger.error("latticework cannot serve structured outputs with this tokenizer: %s", error)
+            logger.error(
+                "latticework could not prepare for structured outputs; requests will be told the same: %s", error
+            )
 
 
 class LatticeworkGrammar(StructuredOutputGrammar):  # type: ignore[misc]

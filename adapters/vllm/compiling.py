@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from latticework.adapters.vllm.grammar import NAME as BACKEND
+from latticework.plugins.base import Role
+from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import AUTO_ENGINE, RequestOptions
 from latticework.plugins.serving import compile_for_request
 from latticework.structured import (
@@ -136,11 +139,34 @@ def admit(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> 
     return grammar
 
 
+def admit_and_try(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> CompiledGrammar:
+    """:func:`admit`, then compute the first mask: what is too expensive from the start is refused, not failed later.
+
+    Raises:
+        LatticeworkError: It must be refused.
+    """
+    grammar = admit(params, model_config, tokenizer)
+    try:
+        _compute_first_mask(grammar)
+    except LatticeworkError:
+        raise
+    except BaseException as error:
+        if not isolatable(error):
+            raise
+        report(Role.ENGINE, grammar.engine, error, "its request is refused")
+        reason = f"grammar engine {grammar.engine!r} failed on it ({type(error).__name__})"
+        raise LatticeworkError(grammar.spec.kind, reason) from error
+    return grammar
+
+
 def warm_up(tokenizer: Any, size: int) -> None:
     """Do now what the first constraint would otherwise wait for: the vocabulary's tables and the compiled loops.
 
     Raises:
         LatticeworkError: This tokenizer cannot be served.
     """
-    grammar = compile_spec(GrammarSpec.json_object(), tokenizer, size)
+    _compute_first_mask(compile_spec(GrammarSpec.json_object(), tokenizer, size))
+
+
+def _compute_first_mask(grammar: CompiledGrammar) -> None:
     grammar.matcher().fill_bitmask(np.zeros(words(grammar.vocabulary.size), np.int32))

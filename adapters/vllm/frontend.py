@@ -139,9 +139,9 @@ def _start_compiling(client: Any, params: SamplingParams) -> Future[CompiledGram
     """Compile in a thread. Raises ``LatticeworkError`` if a stream's constraint is known to be bad in time."""
     from vllm.sampling_params import RequestOutputKind
 
-    from latticework.adapters.vllm.compiling import admit
+    from latticework.adapters.vllm.compiling import admit_and_try
 
-    compiling = _threads().submit(admit, params, client.model_config, client.input_processor.tokenizer)
+    compiling = _threads().submit(admit_and_try, params, client.model_config, client.input_processor.tokenizer)
     if params.output_kind is RequestOutputKind.DELTA:
         with suppress(TimeoutError):
             compiling.result(STREAM_GRACE_SECONDS)

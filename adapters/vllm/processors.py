@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from latticework.plugins.options import PREFIX, RequestOptions
 
 if TYPE_CHECKING:
     import torch
+    from vllm.sampling_params import SamplingParams
+
     from latticework.plugins.processing import GuardedProcessor
     from latticework.speculative.drafter import TokenArray
-    from vllm.sampling_params import SamplingParams
 
 #: vLLM's placeholder for a token that the host has not seen yet.
 UNKNOWN_TOKEN = -1

@@ -15,9 +15,10 @@ from latticework.plugins.guard import Guard
 from latticework.plugins.settings import load_settings
 
 if TYPE_CHECKING:
-    from latticework.structured.engines.base import CompiledGrammar
     from vllm.config import VllmConfig
     from vllm.sampling_params import SamplingParams
+
+    from latticework.structured.engines.base import CompiledGrammar
 
 
 class WorkerGrammars:

@@ -1,5 +1,6 @@
 """CPU support for vLLM: the stand-in distribution and the repair of sampled speculation."""
 
+import os
 import subprocess
 import sys
 import types
@@ -8,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from integration.model import model_path
 
 shim = pytest.importorskip("latticework_vllm_cpu.shim", reason="the CPU support package is not installed")
 
@@ -90,6 +93,7 @@ def module_with(function):
 
 def test_broken_function_is_replaced_at_the_first_call():
     import torch
+
     from latticework_vllm_cpu import expansion
 
     module = module_with(broken)
@@ -102,6 +106,7 @@ def test_broken_function_is_replaced_at_the_first_call():
 
 def test_working_function_is_left_alone():
     import torch
+
     from latticework_vllm_cpu import expansion
 
     def working(x, cu_num_tokens, num_tokens, replace_from=0, replace_to=0):
@@ -129,6 +134,7 @@ def test_unknown_signature_is_left_alone():
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "float64"])
 def test_replacement_expands(dtype):
     import torch
+
     from latticework_vllm_cpu.expansion import expand_batch_to_tokens
 
     x = torch.tensor([7, 0, 3, 9], dtype=getattr(torch, dtype))
@@ -149,7 +155,7 @@ def test_registering_imports_nothing_heavy():
     code = (
         "import sys; from latticework_vllm_cpu.plugin import register; register(); register();"
         "assert not {'torch', 'vllm'} & set(sys.modules); assert len([f for f in sys.meta_path"
-        " if type(f).__name__ == '_OnImport']) == 1"
+        " if type(f).__name__ == '_OnImport']) == 2"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -176,3 +182,64 @@ assert status.speculation_bug_present()
     if metadata.version("vllm-cpu") != "0.32.0":
         pytest.skip("the bug is known to be in vllm-cpu 0.32.0")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def runner_with(discarded, seed=3):
+    """As much of a model runner as the guard touches, with one request whose token may be thrown away."""
+    import numpy as np
+    import torch
+
+    class GPUModelRunner:
+        def __init__(self):
+            batch = types.SimpleNamespace(num_reqs=1, generators={0: torch.Generator().manual_seed(seed)})
+            self.input_batch = batch
+            self.discard_request_mask = types.SimpleNamespace(np=np.array([discarded]))
+
+        def _sample(self):
+            return torch.rand(1, generator=self.input_batch.generators[0]).item()
+
+        def _bookkeeping_sync(self):
+            for row in np.flatnonzero(self.discard_request_mask.np):
+                if (generator := self.input_batch.generators.get(int(row))) is not None:
+                    generator.set_offset(generator.get_offset() - 4)
+
+    return GPUModelRunner
+
+
+def test_thrown_away_token_leaves_a_seeded_request_as_it_was():
+    from latticework_vllm_cpu import seeds
+
+    draws = {}
+    for discarded in (True, False):
+        module = types.ModuleType("gpu_model_runner")
+        module.GPUModelRunner = runner_with(discarded)
+        seeds.guard(module)
+        seeds.guard(module)
+        runner = module.GPUModelRunner()
+        draws[discarded] = []
+        for _ in range(2):
+            draws[discarded].append(runner._sample())
+            runner._bookkeeping_sync()
+        assert list(runner.input_batch.generators) == [0]
+    assert draws[True][0] == draws[True][1] == draws[False][0]
+    assert draws[False][0] != draws[False][1]
+
+
+@pytest.mark.engine
+def test_seeded_request_with_a_long_prompt(exclusive_engine, tmp_path):
+    """Stock vLLM's engine dies of this on a CPU: a seeded request whose prompt is read in chunks."""
+    pytest.importorskip("vllm", reason="vLLM is not installed")
+    code = """
+import sys
+from vllm import LLM, SamplingParams
+if __name__ == "__main__":
+    llm = LLM(sys.argv[1], dtype="float32", enforce_eager=True, max_model_len=512, max_num_batched_tokens=64)
+    sampling = SamplingParams(seed=11, temperature=1.0, max_tokens=8)
+    prompt = "one two three four five six seven eight nine ten " * 20
+    first, second = (llm.generate(prompt, sampling, use_tqdm=False)[0].outputs[0].token_ids for _ in range(2))
+    assert len(first) == 8 and list(first) == list(second), (first, second)
+"""
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    script = tmp_path / "seeded.py"
+    script.write_text(code)
+    subprocess.run([sys.executable, str(script), str(model_path())], check=True, timeout=240, env=environment)

@@ -39,7 +39,7 @@ def forced_share(group: Sequence[Measurement]) -> float | None:
     """Share of the tokens that the constraint forced; ``None`` for free text."""
     if any(r.forced is None for r in group):
         return None
-    return sum(r.forced or 0 for r in group) / max(1, sum(r.tokens for r in group))
+    return sum((r.forced or 0.0) * r.tokens for r in group) / max(1, sum(r.tokens for r in group))
 
 
 def _cells(group: Sequence[Measurement]) -> list[str]:

@@ -45,7 +45,7 @@ class Measurement:
         tokens: Tokens written, the end token not counted.
         seconds: From sending the request to the whole answer.
         steps: Forward passes that wrote tokens: tokens less accepted drafts. ``None`` where it is not one request.
-        forced: Tokens whose bytes the constraint left no choice about; ``None`` for free text.
+        forced: Share of the answer's tokens whose bytes the constraint left no choice about; ``None`` for free text.
     """
 
     arm: str
@@ -56,7 +56,7 @@ class Measurement:
     tokens: int
     seconds: float
     steps: int | None
-    forced: int | None
+    forced: float | None
 
 
 def main() -> int:
@@ -123,7 +123,7 @@ def measure(
     tokens = answer["usage"]["completion_tokens"]
     one_request = "lw_search" not in task.options or not latticework
     steps = round(tokens - (server.metric(_ACCEPTED) - accepted)) if one_request else None
-    forced = counter.count(task, text)
+    forced = counter.share(task, text)
     return Measurement(arm, task.kind, task.prompt, text, task.judge(text), tokens, seconds, steps, forced)
 
 
@@ -145,21 +145,22 @@ def ask(client: httpx.Client, server: Server, task: Task, latticework: bool) -> 
 
 
 class ForcedTokens:
-    """Counts which tokens of an answer its constraint forced, by replaying it outside the server."""
+    """Which tokens of an answer its constraint forced, found by replaying it outside the server."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer
 
         self._vocabulary = Vocabulary.from_hf(AutoTokenizer.from_pretrained(folder))
 
-    def count(self, task: Task, text: str) -> int | None:
-        """Tokens of ``text`` at which the grammar allowed only one first byte sequence; ``None`` for free text."""
+    def share(self, task: Task, text: str) -> float | None:
+        """Share of the tokens of ``text`` at which the grammar left no choice of bytes; ``None`` for free text."""
         if task.spec is None:
             return None
         matcher = compile_grammar(task.spec, self._vocabulary).matcher()
         forced, pending = 0, 0
         row = bitmask.allocate(1, self._vocabulary.size)[0]
-        for token_id in self._vocabulary.encode(text.encode()) or []:
+        token_ids = self._vocabulary.encode(text.encode()) or []
+        for token_id in token_ids:
             if not pending:
                 pending = len(matcher.forced_tokens())
             matcher.fill_bitmask(row)
@@ -167,7 +168,7 @@ class ForcedTokens:
             pending = max(0, pending - 1)
             if not matcher.accept(token_id):
                 break  # an answer that was cut, or that the judge calls wrong
-        return forced
+        return forced / max(1, len(token_ids))
 
 
 def _machine() -> str:

@@ -41,7 +41,7 @@ class Candidate:
 
     Attributes:
         token_ids: What was written after the prefix, the end token included if the engine reports it.
-        logprobs: One entry a token: the model's log-probability of it (nats), before any mask.
+        logprobs: One entry a token: its log-probability (nats) as the engine reports it, with vLLM after the mask.
         complete: Whether it ended by itself (end token or stop string), not by a length bound.
         handle: The driver's own name for it, to be given back in the outcome.
     """

@@ -26,7 +26,7 @@ from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPAR
 from latticework.structured.engines.llguidance_schema import close_keys
 from latticework.structured.engines.llguidance_tags import format_to_lark
 from latticework.structured.engines.per_vocabulary import PerVocabulary
-from latticework.structured.engines.structural_tag import LegacyTag, is_legacy, legacy_tags
+from latticework.structured.engines.structural_tag import in_format_form
 from latticework.structured.errors import BudgetExceededError, GrammarError, UnsupportedGrammarError
 from latticework.structured.limits import GrammarLimits
 from latticework.structured.spec import GrammarKind, GrammarSpec
@@ -241,9 +241,7 @@ def _lark(spec: GrammarSpec, tokenizer: Any) -> str:
         case GrammarKind.GRAMMAR:
             return _from_source(spec.text)
         case GrammarKind.STRUCTURAL_TAG:
-            if not is_legacy(spec.payload):
-                return format_to_lark(spec.payload, tokenizer, _json_rule)
-            return _lark_of_tags(legacy_tags(spec.payload), tokenizer)
+            return format_to_lark(in_format_form(spec.payload), tokenizer, _json_rule)
 
 
 def _json_rule(schema: Any, field: str) -> str:
@@ -262,35 +260,6 @@ def _from_source(source: str) -> str:
         return str(any_to_lark(source))
     except Exception as error:
         raise UnsupportedGrammarError(GrammarKind.GRAMMAR, f"not convertible from GBNF: {error}") from error
-
-
-def _lark_of_tags(tags: list[LegacyTag], tokenizer: Any) -> str:
-    """Free text in which a trigger, once written, must become one of its tags.
-
-    The trigger ends a lazy terminal: as soon as it is there, the text before it is over and only tags go on.
-    """
-    names = " | ".join(f"tag_{i}" for i in range(len(tags)))
-    lines = [f"start: ({names})* TEXT", r"TEXT: /(.|\n)*/"]
-    for i, tag in enumerate(tags):
-        document = _json_rule(tag.schema, GrammarKind.STRUCTURAL_TAG)
-        body = f"{_literal(tag.begin[len(tag.trigger) :])} {document} {_literal(tag.end)}"
-        if _is_special(tag.trigger, tokenizer):
-            lines.append(f"tag_{i}: TEXT {tag.trigger} {body}")
-        else:
-            lines += [f"tag_{i}_trigger[lazy]: TEXT {_literal(tag.trigger)}", f"tag_{i}: tag_{i}_trigger {body}"]
-    return "\n".join(lines)
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False) if text else ""
-
-
-def _is_special(text: str, tokenizer: Any) -> bool:
-    """Whether a model writes ``text`` as one special token, which has no bytes."""
-    if re.fullmatch(r"<[^<>\s]+>", text) is None:
-        return False
-    tokens = tokenizer.tokenize_str(text, parse_special=True)
-    return len(tokens) == 1 and bool(tokenizer.is_special_token(tokens[0]))
 
 
 def _refusal(spec: GrammarSpec, message: str) -> GrammarError:

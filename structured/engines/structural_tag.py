@@ -61,6 +61,22 @@ def _legacy_tag(where: str, item: object, triggers: list[str]) -> LegacyTag:
     return LegacyTag(matching[0], begin, item["schema"], end)
 
 
+def in_format_form(tag: Mapping[str, Any]) -> dict[str, Any]:
+    """The same constraint in the format form. Raises ``GrammarError`` like :func:`legacy_tags`."""
+    if not is_legacy(tag):
+        return dict(tag)
+    tags = [
+        {
+            "type": "tag",
+            "begin": item.begin,
+            "content": {"type": "json_schema", "json_schema": item.schema},
+            "end": item.end,
+        }
+        for item in legacy_tags(tag)
+    ]
+    return {"type": "structural_tag", "format": {"type": "triggered_tags", "triggers": tag["triggers"], "tags": tags}}
+
+
 def embedded_schemas(tag: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every ``json_schema``-bearing format in the ``format`` form, with the path that leads to it."""
     pending: list[tuple[str, Any]] = [("format", tag["format"])]

@@ -23,6 +23,8 @@ import numpy.typing as npt
 logger = logging.getLogger("latticework.structured")
 
 _FORMAT = "trie-1"
+#: Smaller vocabularies are built faster than they are read, and are mostly made up by tests.
+_CACHED_FROM = 4096  # tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,8 @@ class Trie:
 
 def load_or_build(tokens: Sequence[bytes], content_key: str) -> Trie:
     """The trie of ``tokens`` (``b""``: no text), from the user's cache if it was built before."""
+    if len(tokens) < _CACHED_FROM:
+        return build(tokens)
     path = cache_directory() / f"{_FORMAT}-{content_key}.npz"
     try:
         with np.load(path) as stored:

@@ -160,12 +160,15 @@ def test_greedy_segmentation(tokens: list[str], text: str) -> None:
 
 def test_tables_are_cached_and_a_damaged_cache_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = Vocabulary([None, b"ab", b"a", b"ab"], [0]).trie
+    assert Vocabulary([None, b"ab", b"a", b"ab"], [0]).trie.ids.tolist() == [2, 1, 3]
+    assert not cache_directory().exists(), "a small vocabulary is not worth a file"
+    tokens = [None, *(f"{i:x}".encode() for i in range(5000)), b"ab"]
+    first = Vocabulary(tokens, [0]).trie
     (file,) = cache_directory().iterdir()
-    again = Vocabulary([None, b"ab", b"a", b"ab"], [0]).trie
+    again = Vocabulary(tokens, [0]).trie
     assert again.ids.tolist() == first.ids.tolist()
     file.write_bytes(b"damaged")
-    rebuilt = Vocabulary([None, b"ab", b"a", b"ab"], [0]).trie
+    rebuilt = Vocabulary(tokens, [0]).trie
     assert rebuilt.ids.tolist() == first.ids.tolist()
     assert [f.name for f in cache_directory().iterdir()] == [file.name]
 

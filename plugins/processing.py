@@ -8,6 +8,7 @@ import torch
 
 from latticework.plugins.base import Processor, ProcessorSession, Role
 from latticework.plugins.guard import Guard
+from latticework.speculative.draft import Draft
 
 
 class GuardedProcessor:
@@ -48,6 +49,22 @@ class GuardedProcessor:
         self._attempt(lambda session: session.apply(logits))
         if not self.active:
             logits.copy_(before)
+
+    def apply_over(self, draft: Draft, rows: torch.Tensor) -> None:
+        """Process every verified position of a request, each with its own path of the draft as history.
+
+        Args:
+            draft: ``n`` nodes. The processor is at the root before and after.
+            rows: ``float[>= n + 1, V]``, the root's row and then the nodes', changed in place.
+        """
+        self.apply(rows[0])
+        depth = 0
+        for node in draft.preorder():
+            self.rollback(depth - (int(draft.depth[node]) - 1))
+            self.advance([int(draft.token[node])])
+            depth = int(draft.depth[node])
+            self.apply(rows[node + 1])
+        self.rollback(depth)
 
     def _attempt(self, call: Callable[[ProcessorSession], None]) -> None:
         if self._session is None:

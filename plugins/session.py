@@ -24,7 +24,14 @@ from latticework.plugins.registry import Registry, registry
 from latticework.plugins.settings import Settings, load_settings
 from latticework.plugins.tracking import GrammarSource, GrammarTracker, OutputLog
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft
-from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, TokenArray, VerifiedRows
+from latticework.speculative.drafter import (
+    DraftBudget,
+    Drafter,
+    RequestView,
+    TokenArray,
+    VerifiedRows,
+    verified_top_k,
+)
 
 
 class SessionTable:
@@ -119,6 +126,11 @@ class SessionTable:
             if draft.score is not None and (forced := int(np.count_nonzero(draft.score == 1.0))):
                 metrics.FORCED_TOKENS.inc(forced)
         return draft
+
+    def verified_top_k(self, request_id: str) -> int:
+        """How many of the likeliest tokens per verified position the next :meth:`sync` should bring; 0: none."""
+        session = self._sessions.get(request_id)
+        return verified_top_k(session.drafter) if session is not None and session.drafter is not None else 0
 
     def processor_for(self, request_id: str) -> GuardedProcessor | None:
         """The request's logits processor, at the synced tokens; ``None`` if it has none or it has failed.

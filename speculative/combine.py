@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft, DraftKind, FloatArray
-from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows
+from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows, verified_top_k
 from latticework.speculative.grammar_drafter import forced_chain, forced_run
 from latticework.structured.engines.base import Matcher
 
@@ -28,6 +28,7 @@ class CascadeDrafter:
 
     def __init__(self, inner: Drafter) -> None:
         self._inner = inner
+        self.verified_top_k = verified_top_k(inner)
 
     def begin(self, request: RequestView) -> None:
         """See :meth:`Drafter.begin`."""

@@ -73,6 +73,23 @@ class Draft:
         """Whether every node continues the one before it."""
         return bool(np.array_equal(self.parent, np.arange(-1, len(self) - 1)))
 
+    def preorder(self) -> list[int]:
+        """The nodes so that each follows its parent's part of the tree depth-first: a walk goes back only to branch.
+
+        From one node to the next of depth ``d``, all but ``d - 1`` of the tokens walked over are given back.
+        """
+        if self.is_chain:
+            return list(range(len(self)))
+        children: dict[int, list[int]] = {}
+        for node, parent in enumerate(self.parent.tolist()):
+            children.setdefault(parent, []).append(node)
+        order: list[int] = []
+        waiting = children.get(ROOT, [])[::-1]
+        while waiting:
+            order.append(waiting.pop())
+            waiting += children.get(order[-1], [])[::-1]
+        return order
+
     def select(self, kept: npt.NDArray[np.bool_]) -> Draft:
         """The draft of the nodes where ``kept`` (``bool[n]``) is set. A kept node's parent must be kept too."""
         if kept.all():

@@ -62,7 +62,11 @@ class VerifiedRows:
 
 
 class Drafter(Protocol):
-    """A way to guess ahead. One instance serves all requests of a worker, from one thread."""
+    """A way to guess ahead. One instance serves all requests of a worker, from one thread.
+
+    A drafter that learns from what the target showed sets ``verified_top_k``: how many of the likeliest tokens of each
+    verified position it wants to see. Without it nothing is computed, and ``verified`` is always ``None``.
+    """
 
     def begin(self, request: RequestView) -> None:
         """A request has arrived; ``tokens`` is its prompt."""
@@ -85,3 +89,8 @@ class Drafter(Protocol):
     def end(self, request: RequestView) -> None:
         """The request is over, finished or aborted. Everything kept for it alone must go."""
         ...
+
+
+def verified_top_k(drafter: object) -> int:
+    """How much a drafter wants to see of verified positions; 0: nothing."""
+    return int(getattr(drafter, "verified_top_k", 0))

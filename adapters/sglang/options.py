@@ -1,0 +1,87 @@
+"""``lw_*`` options of a request, in SGLang's ``custom_params``: checked in the server, before anything is scheduled.
+
+``custom_params`` is a field of ``sampling_params`` on ``/generate`` and a top-level field of the OpenAI endpoints; both
+end in the sampling parameters that the tokenizer manager gets. ``lw_choice`` is ours on this engine only: SGLang has
+no field for a list of answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from latticework.adapters.sglang import grammar, speculation
+
+if TYPE_CHECKING:
+    from latticework.plugins.options import RequestOptions
+
+PREFIX = "lw_"
+_CHOICE = "lw_choice"
+
+
+def names_any(params: Mapping[str, Any]) -> bool:
+    """Whether sampling parameters carry options of ours."""
+    custom = params.get("custom_params")
+    return isinstance(custom, Mapping) and any(isinstance(key, str) and key.startswith(PREFIX) for key in custom)
+
+
+def with_choice(params: dict[str, Any]) -> dict[str, Any]:
+    """``lw_choice`` as the regular expression that means the same.
+
+    Raises:
+        LatticeworkError: It is not a list of texts, or not the only constraint.
+    """
+    from latticework.structured import GrammarSpec
+    from latticework.structured.errors import LatticeworkError
+
+    custom = params.get("custom_params")
+    if not isinstance(custom, Mapping) or _CHOICE not in custom:
+        return params
+    if any(params.get(field) for field in ("json_schema", "regex", "ebnf", "structural_tag")):
+        raise LatticeworkError(_CHOICE, "not supported together with another constraint")
+    try:
+        choices = GrammarSpec.choice(custom[_CHOICE]).payload
+    except LatticeworkError as error:
+        raise LatticeworkError(_CHOICE, error.reason) from None
+    rest = {key: value for key, value in custom.items() if key != _CHOICE}
+    return {**params, "custom_params": rest, "regex": "|".join(f"(?:{re.escape(text)})" for text in choices)}
+
+
+def check(params: Mapping[str, Any]) -> RequestOptions:
+    """The options of a request.
+
+    Raises:
+        LatticeworkError: One of them is wrong, does not fit the request, or needs a flag this server was not given.
+    """
+    from latticework.plugins.options import RequestOptions
+    from latticework.plugins.serving import check_sampling
+    from latticework.structured.errors import LatticeworkError
+
+    custom = params.get("custom_params") or {}
+    options = RequestOptions.parse(custom)
+    if "lw_engine" in custom and not serves_grammars():
+        raise LatticeworkError("lw_engine", f"this server uses another grammar backend; start it with {grammar.FLAG}")
+    if "lw_drafter" in custom and options.drafter is not None and not _drafts():
+        raise LatticeworkError("lw_drafter", f"this server does not draft; start it with {speculation.FLAG}")
+    if "lw_processor" in custom:
+        check_sampling(options, _temperature(params))
+    return options
+
+
+def serves_grammars() -> bool:
+    """Whether this server's grammar backend is latticework."""
+    from sglang.srt.runtime_context import get_exec
+
+    return bool(get_exec().kernel.grammar_backend == grammar.NAME)
+
+
+def _drafts() -> bool:
+    from sglang.srt.runtime_context import get_spec
+
+    return (get_spec().speculative_algorithm or "").upper() == speculation.NAME
+
+
+def _temperature(params: Mapping[str, Any]) -> float | None:
+    """0.0 where SGLang decodes greedily."""
+    return 0.0 if params.get("top_k") == 1 else params.get("temperature")

@@ -174,9 +174,7 @@ def _restore_tokenizer(tokenizer: PreTrainedTokenizerFast, source: Path) -> None
 
     scheme = gguf.GGUFReader(str(source)).fields["tokenizer.ggml.pre"].contents()
     if scheme != "smollm":
-        raise ModelError(
-            f"{source.name}: pre-tokenizer {scheme!r} instead of 'smollm', is this another {PACKAGE}?"
-        )
+        raise ModelError(f"{source.name}: pre-tokenizer {scheme!r} instead of 'smollm', is this another {PACKAGE}?")
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )

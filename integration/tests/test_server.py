@@ -8,12 +8,14 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from integration import server
-from integration.server import STOCK, ServerConfig, ServerError, serve
+from integration import launch, server
+from integration.server import ENGINES, ServerConfig, ServerError, serve
+from integration.vllm_server import VLLM
 
 ROOT = Path(server.__file__).parents[1]
 
@@ -31,9 +33,9 @@ def stand_in(tmp_path, monkeypatch):
         "        self.send_response(200); self.end_headers()\n"
         "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()\n"
     )
-    monkeypatch.setattr(ServerConfig, "command", lambda self, port: [sys.executable, str(program), str(port)])
+    monkeypatch.setattr(VLLM, "command", lambda self, config, port: [sys.executable, str(program), str(port)])
     monkeypatch.setattr(ServerConfig, "folder", tmp_path)
-    monkeypatch.setattr(server, "check_installation", lambda: None)
+    monkeypatch.setattr(VLLM, "check_installation", lambda self: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # its own engine lock
     return tmp_path
 
@@ -76,7 +78,7 @@ def test_sigterm_is_a_clean_end(stand_in):
 
 def test_server_that_ends_at_start_is_reported_with_its_log(stand_in, monkeypatch):
     monkeypatch.setattr(
-        ServerConfig, "command", lambda self, port: [sys.executable, "-c", "print('no such flag'); exit(3)"]
+        VLLM, "command", lambda self, config, port: [sys.executable, "-c", "print('no such flag'); exit(3)"]
     )
     with pytest.raises(ServerError, match=r"status 3\n.*no such flag"), serve():
         pass
@@ -84,7 +86,7 @@ def test_server_that_ends_at_start_is_reported_with_its_log(stand_in, monkeypatc
 
 def test_server_that_hangs_is_given_up(stand_in, monkeypatch):
     monkeypatch.setattr(
-        ServerConfig, "command", lambda self, port: [sys.executable, "-c", "import time; time.sleep(600)"]
+        VLLM, "command", lambda self, config, port: [sys.executable, "-c", "import time; time.sleep(600)"]
     )
     with pytest.raises(ServerError, match="not healthy after 1 s"), serve(startup_seconds=1):
         pass
@@ -116,27 +118,51 @@ def test_one_engine_at_a_time(stand_in):
     assert subprocess.run([sys.executable, "-c", code, str(lock)], check=False).returncode == 0
 
 
-def test_stock_configuration_keeps_latticework_out(tmp_path):
-    environment = server._environment(STOCK, tmp_path)
-    assert "latticework" not in environment["VLLM_PLUGINS"].split(",")
-    assert Path(environment["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
+PLUGINS = {"vllm": "VLLM_PLUGINS", "sglang": "SGLANG_PLUGINS"}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_stock_configuration_keeps_latticework_out(tmp_path, name, monkeypatch):
+    monkeypatch.delenv(PLUGINS[name], raising=False)
+    environment = server._environment(ENGINES[name].stock, tmp_path)
+    assert "latticework" not in environment[PLUGINS[name]].split(",")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_own_variables_come_last(tmp_path, name, monkeypatch):
+    monkeypatch.setenv("SOME_VARIABLE", "inherited")
+    config = replace(ENGINES[name].lattice, environment=(("SOME_VARIABLE", "own"),))
+    assert server._environment(config, tmp_path)["SOME_VARIABLE"] == "own"
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engine_that_is_nowhere_is_named(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(ENGINES[name], "distribution", "no-such-distribution")
+    monkeypatch.setattr(launch, "ROOT", tmp_path)
+    with pytest.raises(ServerError, match="make setup"):
+        ENGINES[name].check_installation()
 
 
 @pytest.mark.engine
-def test_stock_server_answers(stock_server):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_stock_server_answers(engine, start_server, dtype):
+    running = start_server(replace(engine.stock, dtype=dtype))
     body = {
-        "model": stock_server.model,
+        "model": running.model,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
         "max_tokens": 16,
         "temperature": 0,
     }
     request = urllib.request.Request(
-        f"{stock_server.url}/v1/chat/completions",
+        f"{running.url}/v1/chat/completions",
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    before = stock_server.metric("vllm:generation_tokens_total")
+    before = running.metric(engine.metrics.generated)
     with urllib.request.urlopen(request, timeout=60) as response:
         answer = json.load(response)
     assert answer["choices"][0]["message"]["content"] == "The capital of France is Paris."
-    assert stock_server.metric("vllm:generation_tokens_total") == before + answer["usage"]["completion_tokens"]
+    expected = before + answer["usage"]["completion_tokens"]
+    # Engines count after they have answered.
+    assert any(running.metric(engine.metrics.generated) == expected or time.sleep(0.1) for _ in range(100))
+    assert any(running.is_idle() or time.sleep(0.1) for _ in range(100))

@@ -5,12 +5,21 @@ SGLang calls both in every one of its processes.
 
 from __future__ import annotations
 
+import os
+
+NAME = "latticework_cpu"
 PLATFORM = "latticework_sglang_cpu.platform:CPUPlatform"
 
 
-def activate() -> str:
-    """Entry point of ``sglang.srt.platforms``: the platform's class, as SGLang wants it named."""
-    return PLATFORM
+def activate() -> str | None:
+    """Entry point of ``sglang.srt.platforms``: the platform's class, as SGLang wants it named.
+
+    ``None`` leaves SGLang to its other platforms: torch can use a GPU and nobody selected this one by name.
+    """
+    import torch
+
+    for_gpus = torch.version.cuda is not None or torch.version.hip is not None
+    return None if for_gpus and os.environ.get("SGLANG_PLATFORM") != NAME else PLATFORM
 
 
 def register() -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 
 from latticework_sglang_cpu import startup, torchvision_import
-
-ENTRY_POINT = "latticework_cpu"
+from latticework_sglang_cpu.plugin import NAME as ENTRY_POINT
 
 
 @dataclass(frozen=True)

@@ -1,54 +1,64 @@
-# Every target sets up its own virtual environment first (integration/setup_env.py); later runs reuse it.
+# Every target sets up the virtual environment it needs first (integration/setup_env.py); later runs reuse it.
+# The engines have one each: .venv for vLLM, in which everything but SGLang runs, and .venv-sglang.
 PYTHON ?= python3
-VENV   ?= .venv
-BIN    := $(VENV)/bin
+ENGINE ?= vllm
 PORT   ?= 8000
 MODEL  ?=
 FLAGS  ?=
 
+ENGINES    := vllm sglang
+BIN        := .venv/bin
+ENGINE_BIN := $(if $(filter sglang,$(ENGINE)),.venv-sglang,.venv)/bin
 MODEL_FLAG := $(if $(MODEL),--model $(MODEL))
+$(if $(filter $(ENGINE),$(ENGINES)),,$(error ENGINE is one of: $(ENGINES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-engine check lint types serve bench docs setup clean
+.PHONY: help demo test test-fast test-engine check lint types serve bench docs setup setup-vllm setup-sglang clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: PYTHON (interpreter to start from), VENV, PORT and MODEL and FLAGS (serve, demo)"
+	@echo "Variables: ENGINE (demo, serve, test-engine: vllm or sglang), PORT and MODEL and FLAGS (serve, demo),"
+	@echo "           PYTHON (interpreter to start from)"
 
-demo: setup ## Compare stock vLLM with latticework on real requests (a few minutes)
-	@$(BIN)/python -m integration.demo.run $(MODEL_FLAG) $(FLAGS)
+demo: setup-$(ENGINE) ## Compare the stock engine with latticework on real requests (a few minutes)
+	@$(ENGINE_BIN)/python -m integration.demo.run --engine $(ENGINE) $(MODEL_FLAG) $(FLAGS)
 
-test: test-fast test-engine ## All tests: the fast ones, then those that start a real engine
+test: setup test-fast ## All tests: the fast ones, then those that start a real engine, for both engines
+	@$(MAKE) --no-print-directory test-engine ENGINE=vllm
+	@$(MAKE) --no-print-directory test-engine ENGINE=sglang
 
-test-fast: setup ## Tests that need no engine
+test-fast: setup-vllm ## Tests that need no engine
 	@$(BIN)/python -m pytest -q -m "not engine"
 
-test-engine: setup ## Tests against a real vLLM with a real model (minutes)
-	@$(BIN)/python -m integration.model
-	@$(BIN)/python -m pytest -q -m engine
+test-engine: setup-$(ENGINE) ## Tests against a real engine with a real model (minutes)
+	@$(ENGINE_BIN)/python -m integration.model
+	@$(ENGINE_BIN)/python -m pytest -q -m engine
 
 check: lint types test-fast ## Lint, types and fast tests: before every commit
 
-lint: setup
+lint: setup-vllm
 	@$(BIN)/ruff check .
 
-types: setup
+types: setup-vllm
 	@$(BIN)/mypy -p latticework.structured -p latticework.speculative -p latticework.plugins
 
-serve: setup ## vLLM with latticework on port $(PORT), until Ctrl-C
-	@$(BIN)/python -m integration.server --port $(PORT) $(MODEL_FLAG) $(FLAGS)
+serve: setup-$(ENGINE) ## An engine with latticework on port $(PORT), until Ctrl-C
+	@$(ENGINE_BIN)/python -m integration.server --engine $(ENGINE) --port $(PORT) $(MODEL_FLAG) $(FLAGS)
 
-bench: setup ## Overhead of latticework installed but not switched on
+bench: setup-vllm ## Overhead of latticework installed but not switched on
 	@$(BIN)/python -m integration.bench.overhead $(MODEL_FLAG) $(FLAGS)
 
-docs: setup ## Build the manual into site/
+docs: setup-vllm ## Build the manual into site/
 	@$(BIN)/mkdocs build --strict --quiet
 
-setup:
-	@$(PYTHON) integration/setup_env.py $(VENV)
+setup: ## Make the environments of both engines
+	@$(PYTHON) integration/setup_env.py $(ENGINES)
 
-clean: ## Remove the environment and everything generated here
-	rm -rf .venv .cache .typing build dist site demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+setup-vllm setup-sglang: setup-%:
+	@$(PYTHON) integration/setup_env.py $*
+
+clean: ## Remove the environments and everything generated here
+	rm -rf .venv .venv-sglang .cache .typing build dist site demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
 	@echo "Converted models stay in the user cache: $${XDG_CACHE_HOME:-$$HOME/.cache}/latticework"

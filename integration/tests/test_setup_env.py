@@ -73,7 +73,8 @@ def test_environment_with_a_dead_interpreter_is_not_current(environment):
     assert not environment.is_current()
 
 
-def test_broken_off_setup_is_not_complete(tmp_path, monkeypatch):
+@pytest.mark.parametrize("engine", setup_env.FOLDERS)
+def test_broken_off_setup_is_not_complete(tmp_path, monkeypatch, engine):
     def interrupted(self):
         raise KeyboardInterrupt
 
@@ -82,8 +83,39 @@ def test_broken_off_setup_is_not_complete(tmp_path, monkeypatch):
     monkeypatch.setattr(Environment, "install", lambda self, *arguments: None)
     monkeypatch.setattr(Environment, "install_torch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        setup_env.set_up(tmp_path)
+        setup_env.set_up(engine, tmp_path)
     assert not Environment(tmp_path).stamp.exists()
+
+
+def test_what_pins_cuda_wheels_is_installed_without_its_dependencies(environment):
+    environment.run = lambda *arguments: None
+    for _, step in setup_env.sglang_steps(environment):
+        step()
+    (with_sglang,) = [call for call in environment.calls if any(part.startswith("sglang==") for part in call)]
+    assert "--no-deps" in with_sglang
+
+
+def test_one_command_sets_up_every_engine(monkeypatch):
+    made = []
+    monkeypatch.setattr(setup_env, "set_up", lambda engine, folder: made.append((engine, folder.name)))
+    monkeypatch.setattr(sys, "argv", ["setup_env.py"])
+    assert setup_env.main() == 0
+    assert made == [("vllm", ".venv"), ("sglang", ".venv-sglang")]
+    monkeypatch.setattr(sys, "argv", ["setup_env.py", "sglang"])
+    assert setup_env.main() == 0
+    assert made[2:] == [("sglang", ".venv-sglang")]
+
+
+def test_folders_are_those_the_servers_look_in():
+    from integration.server import ENGINES
+
+    assert {name: engine.environment_folder for name, engine in ENGINES.items()} == setup_env.FOLDERS
+
+
+def test_unknown_engine_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["setup_env.py", "tensorrt"])
+    assert setup_env.main() == 1
+    assert "tensorrt" in capsys.readouterr().err
 
 
 def test_old_python_is_named(monkeypatch, capsys):

@@ -144,7 +144,7 @@ class Search(Generic[AnswerT]):
         candidates = tuple(candidate for candidate in read if candidate is not None)
         if not candidates:
             self._host.raise_failure(written[0])
-            raise RuntimeError("the engine ended every candidate without saying why")
+            return (Candidate((), (), False, first),)  # the engine does not call it a failure: it is the answer
         return candidates
 
     async def _fallback(self) -> AnswerT:

@@ -59,5 +59,9 @@ def warm_up(tokenizer: Any, size: int) -> None:
     Raises:
         LatticeworkError: This tokenizer cannot be served.
     """
-    grammar = compile_constraint(GrammarSpec.json_object(), tokenizer, size)
+    compute_first_mask(compile_constraint(GrammarSpec.json_object(), tokenizer, size))
+
+
+def compute_first_mask(grammar: CompiledGrammar) -> None:
+    """Compute and forget the mask at the start of ``grammar``. Raises what the grammar engine raises."""
     grammar.matcher().fill_bitmask(np.zeros(words(grammar.vocabulary.size), np.int32))

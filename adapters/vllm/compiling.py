@@ -7,26 +7,21 @@ the constraint, the vocabulary with its end tokens, the engine and the limits: t
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from latticework.adapters.vllm.grammar import NAME as BACKEND
 from latticework.plugins.base import Role
 from latticework.plugins.guard import isolatable, report
-from latticework.plugins.options import AUTO_ENGINE, RequestOptions
-from latticework.plugins.serving import compile_for_request
+from latticework.plugins.options import RequestOptions
+from latticework.plugins.vocabularies import compile_constraint, compute_first_mask
 from latticework.structured import (
     CompiledGrammar,
     GrammarKind,
     GrammarSpec,
     LatticeworkError,
     UnsupportedGrammarError,
-    Vocabulary,
 )
-from latticework.structured.bitmask import words
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig
@@ -43,9 +38,6 @@ _SPECS: dict[str, Callable[[str], GrammarSpec]] = {
 }
 #: Details of a constraint that vLLM lets a request set for some of its backends, and that ours does not have.
 _NOT_SERVED = ("disable_any_whitespace", "disable_additional_properties", "whitespace_pattern")
-
-_lock = threading.Lock()
-_vocabularies: dict[tuple[int, int], tuple[Any, Vocabulary]] = {}
 
 
 def spec_of_key(request_type: Any, text: str) -> GrammarSpec:
@@ -78,40 +70,6 @@ def spec_of_params(params: StructuredOutputsParams) -> GrammarSpec:
     raise UnsupportedGrammarError(GrammarKind.JSON_OBJECT, "must be true if it is given")
 
 
-def vocabulary_of(tokenizer: Any, size: int, end_ids: Iterable[int] = ()) -> Vocabulary:
-    """The vocabulary of a tokenizer, built once per process.
-
-    Args:
-        tokenizer: The engine's tokenizer object.
-        size: Width of the model's logits.
-        end_ids: Tokens that end the answer; the tokenizer's own if there are none.
-    """
-    key = (id(tokenizer), size)
-    with _lock:
-        if key not in _vocabularies:
-            # The tokenizer is kept beside its vocabulary so that its id cannot be given to another one.
-            _vocabularies[key] = (tokenizer, Vocabulary.from_hf(tokenizer, size=size))
-        vocabulary = _vocabularies[key][1]
-    ends = frozenset(end_ids)
-    return vocabulary.with_eos(ends) if ends else vocabulary
-
-
-def compile_spec(
-    spec: GrammarSpec, tokenizer: Any, size: int, *, end_ids: Iterable[int] = (), engine: str = AUTO_ENGINE
-) -> CompiledGrammar:
-    """Compile a constraint within the deployment's limits.
-
-    Args:
-        spec: The constraint.
-        tokenizer, size, end_ids: See :func:`vocabulary_of`.
-        engine: Name of a grammar engine, installed plugins included, or ``auto``.
-
-    Raises:
-        LatticeworkError: It is wrong, unsupported or too expensive.
-    """
-    return compile_for_request(spec, vocabulary_of(tokenizer, size, end_ids), RequestOptions(engine=engine))
-
-
 def admit(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> CompiledGrammar:
     """Compile the constraint of ``params``, and leave it in a form that reaches the engine whole.
 
@@ -131,7 +89,7 @@ def admit(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> 
     spec = spec_of_params(constraint)
     ends = {*params.stop_token_ids, tokenizer.eos_token_id} - {None} if params.stop_token_ids else ()
     engine = RequestOptions.parse(params.extra_args).engine
-    grammar = compile_spec(spec, tokenizer, model_config.get_vocab_size(), end_ids=ends, engine=engine)
+    grammar = compile_constraint(spec, tokenizer, model_config.get_vocab_size(), end_ids=ends, engine=engine)
     constraint._backend = BACKEND
     if constraint.json is not None:
         # As text: nested objects and large integers do not survive vLLM's copies and its transport in every form.
@@ -147,7 +105,7 @@ def admit_and_try(params: SamplingParams, model_config: ModelConfig, tokenizer: 
     """
     grammar = admit(params, model_config, tokenizer)
     try:
-        _compute_first_mask(grammar)
+        compute_first_mask(grammar)
     except LatticeworkError:
         raise
     except BaseException as error:
@@ -157,16 +115,3 @@ def admit_and_try(params: SamplingParams, model_config: ModelConfig, tokenizer: 
         reason = f"grammar engine {grammar.engine!r} failed on it ({type(error).__name__})"
         raise LatticeworkError(grammar.spec.kind, reason) from error
     return grammar
-
-
-def warm_up(tokenizer: Any, size: int) -> None:
-    """Do now what the first constraint would otherwise wait for: the vocabulary's tables and the compiled loops.
-
-    Raises:
-        LatticeworkError: This tokenizer cannot be served.
-    """
-    _compute_first_mask(compile_spec(GrammarSpec.json_object(), tokenizer, size))
-
-
-def _compute_first_mask(grammar: CompiledGrammar) -> None:
-    grammar.matcher().fill_bitmask(np.zeros(words(grammar.vocabulary.size), np.int32))

@@ -53,7 +53,7 @@ def _starting(original: Callable[..., None]) -> Callable[..., None]:
         original(self, vllm_config, *args, **kwargs)
         _default_search()
         if grammar.is_ours(vllm_config.structured_outputs_config) and self.input_processor.tokenizer is not None:
-            from latticework.adapters.vllm.compiling import warm_up
+            from latticework.plugins.vocabularies import warm_up
 
             _threads().submit(warm_up, self.input_processor.tokenizer, self.model_config.get_vocab_size())
 
@@ -165,13 +165,14 @@ async def _serve(
                 grammar.raise_failure(output)
                 yield output
         return
-    from latticework.adapters.vllm.search import Search
+    from latticework.adapters.vllm.search import RequestHost
+    from latticework.plugins.searching import Search
     from latticework.structured.search.protocol import SearchTask
 
     def generate(child: SamplingParams, child_id: str) -> AsyncGenerator[RequestOutput, None]:
         return engine(sampling_params=child, request_id=child_id)
 
-    search = Search(selection, params, request_id, generate, _threads())
-    answer = await search.answer(SearchTask(compiled))
+    host = RequestHost(params, request_id, generate)
+    answer = host.as_answer(await Search(selection, host, request_id, _threads()).answer(SearchTask(compiled)))
     grammar.raise_failure(answer)
     yield answer

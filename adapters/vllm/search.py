@@ -17,32 +17,14 @@ vLLM computes them after the grammar's mask, they are relative to what the gramm
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
 from latticework.adapters.vllm.grammar import raise_failure
-from latticework.plugins import metrics
-from latticework.plugins.base import Role
-from latticework.plugins.guard import isolatable, report
-from latticework.plugins.options import Selection
-from latticework.plugins.registry import registry
 from latticework.structured.errors import LatticeworkError
-from latticework.structured.search.protocol import (
-    Candidate,
-    Expand,
-    SearchOutcome,
-    SearchPolicy,
-    SearchRequest,
-    SearchResult,
-    SearchSteps,
-    SearchTask,
-)
+from latticework.structured.search.protocol import Candidate, Expand
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
@@ -66,116 +48,58 @@ def check(params: SamplingParams, prompt: object) -> None:
         raise LatticeworkError(_OPTION, "not supported for streamed input")
 
 
-class _PolicyError(Exception):
-    """The policy failed, not the engine."""
-
-
-@contextmanager
-def _blaming_policy() -> Iterator[None]:
-    """Whatever goes wrong in the block is the policy's fault. Not to be held over an ``await``."""
-    try:
-        yield
-    except BaseException as error:
-        if not isolatable(error):
-            raise
-        raise _PolicyError from error
-
-
-class Search:
-    """One search.
+class RequestHost:
+    """Writes candidates of one client request. See :class:`latticework.plugins.searching.SearchHost`.
 
     Args:
-        selection: The policy and its options.
         params: What the client asked for.
         request_id: The client's request.
         generate: The engine.
-        threads: Where the policy computes, off the event loop: scoring a candidate may replay its grammar.
     """
 
-    def __init__(
-        self, selection: Selection, params: SamplingParams, request_id: str, generate: Generate, threads: Executor
-    ) -> None:
-        self._selection = selection
+    def __init__(self, params: SamplingParams, request_id: str, generate: Generate) -> None:
         self._params = params
         self._request_id = request_id
         self._generate = generate
-        self._threads = threads
-        self._outputs: list[RequestOutput] = []  # by handle
 
-    async def answer(self, task: SearchTask) -> RequestOutput:
-        """Run the policy and give the best candidate as the answer to the client's request.
+    async def prepare(self, n: int) -> None:
+        """Nothing: vLLM shares the prompt's full blocks even between requests that arrive in the same step."""
 
-        A policy that fails costs the search, not the request: the first complete candidate is given instead.
-        Cancelling this aborts all candidates.
-        """
-        name, outcome = self._selection.name, "ok"
-        try:
-            best = await self._run(task)
-        except _PolicyError as error:
-            outcome = "fallback"
-            report(Role.SEARCH, name, error.__cause__ or error, f"request {self._request_id} gets its first candidate")
-            best = await self._fallback()
-        except asyncio.CancelledError:
-            metrics.SEARCHES.labels(search=name, outcome="cancelled").inc()
-            raise
-        metrics.SEARCHES.labels(search=name, outcome=outcome).inc()
-        return self._as_answer(best)
+    async def write(self, request: Expand, index: int, handle: int) -> RequestOutput:
+        """The client's request, as the policy wants it changed."""
+        last: RequestOutput | None = None
+        child = self._child_params(request, index)
+        async for output in self._generate(child, f"{self._request_id}-candidate-{handle}"):
+            last = output
+        if last is None:
+            raise RuntimeError("vLLM ended a request without an output")
+        return last
 
-    async def _run(self, task: SearchTask) -> RequestOutput:
-        with _blaming_policy():
-            policy: SearchPolicy = registry().factory(Role.SEARCH, self._selection.name).create(self._selection.options)
-            steps = policy.steps(task)
-        progress = await self._advance(steps, None)
-        while not isinstance(progress, SearchOutcome):
-            progress = await self._advance(steps, await self._perform(progress))
-        with _blaming_policy():
-            return self._outputs[progress.best.handle]
+    def read(self, answer: RequestOutput, handle: int) -> Candidate | None:
+        """The tokens and their log-probabilities."""
+        written = answer.outputs[0]
+        if written.finish_reason not in ("stop", "length"):
+            return None
+        token_ids = tuple(written.token_ids)
+        table = written.logprobs or ()
+        return Candidate(
+            token_ids=token_ids,
+            logprobs=tuple(table[i][token_id].logprob for i, token_id in enumerate(token_ids)),
+            complete=written.finish_reason == "stop",
+            handle=handle,
+        )
 
-    async def _advance(self, steps: SearchSteps, result: SearchResult | None) -> SearchRequest | SearchOutcome:
-        """Let the policy compute until its next wish, or its end."""
+    def raise_failure(self, answer: RequestOutput) -> None:
+        """See :func:`latticework.adapters.vllm.grammar.raise_failure`."""
+        raise_failure(answer)
 
-        def advance() -> SearchRequest | SearchOutcome:
-            with _blaming_policy():
-                try:
-                    return next(steps) if result is None else steps.send(result)
-                except StopIteration as stop:
-                    outcome: SearchOutcome = stop.value
-                    return outcome
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, advance)
-
-    async def _perform(self, request: SearchRequest) -> SearchResult:
-        match request:
-            case Expand(prefixes=((),)):
-                return (await self._expand(request),)
-            case Expand():
-                # A constraint would have to begin in the middle, which vLLM's requests cannot say.
-                reason = "continuing a candidate is not supported by the vLLM driver"
-            case _:
-                reason = f"{type(request).__name__} is not supported by the vLLM driver"
-        raise _PolicyError from NotImplementedError(reason)
-
-    async def _expand(self, request: Expand) -> tuple[Candidate, ...]:
-        """Write ``request.n`` candidates at the same time. Those that failed are left out, unless all did."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                writing = [
-                    group.create_task(self._write(self._child_params(request, index), len(self._outputs) + index))
-                    for index in range(request.n)
-                ]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        written = [task.result() for task in writing]
-        first = len(self._outputs)
-        self._outputs += written
-        metrics.SEARCH_CANDIDATES.inc(len(written))
-        handles = [
-            first + i for i, output in enumerate(written) if output.outputs[0].finish_reason in ("stop", "length")
-        ]
-        if not handles:
-            raise_failure(written[0])
-            handles = [first]
-        return tuple(_candidate(self._outputs[handle], handle) for handle in handles)
+    def as_answer(self, output: RequestOutput) -> RequestOutput:
+        """A candidate as the answer to the client's own request."""
+        output.request_id = self._request_id
+        if self._params.logprobs is None and not self._params.logprob_token_ids:
+            output.outputs[0].logprobs = None
+            output.outputs[0].cumulative_logprob = None
+        return output
 
     def _child_params(self, request: Expand, index: int) -> SamplingParams:
         """Parameters of candidate ``index`` of an expansion: the client's, as the policy wants them changed."""
@@ -197,36 +121,3 @@ class Search:
             if not child.include_stop_str_in_output:
                 child.output_text_buffer_length = max(map(len, child.stop)) - 1
         return child
-
-    async def _write(self, params: SamplingParams, handle: int) -> RequestOutput:
-        last: RequestOutput | None = None
-        async for output in self._generate(params, f"{self._request_id}-candidate-{handle}"):
-            last = output
-        if last is None:
-            raise RuntimeError("vLLM ended a request without an output")
-        return last
-
-    async def _fallback(self) -> RequestOutput:
-        if not self._outputs:
-            return await self._write(self._child_params(Expand(((),), 1), 0), 0)
-        complete = (output for output in self._outputs if output.outputs[0].finish_reason == "stop")
-        return next(complete, self._outputs[0])
-
-    def _as_answer(self, output: RequestOutput) -> RequestOutput:
-        output.request_id = self._request_id
-        if self._params.logprobs is None and not self._params.logprob_token_ids:
-            output.outputs[0].logprobs = None
-            output.outputs[0].cumulative_logprob = None
-        return output
-
-
-def _candidate(output: RequestOutput, handle: int) -> Candidate:
-    written = output.outputs[0]
-    token_ids = tuple(written.token_ids)
-    table = written.logprobs or ()
-    return Candidate(
-        token_ids=token_ids,
-        logprobs=tuple(table[i][token_id].logprob for i, token_id in enumerate(token_ids)),
-        complete=written.finish_reason == "stop",
-        handle=handle,
-    )

@@ -9,10 +9,11 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from latticework.adapters.vllm.compiling import compile_spec, spec_of_params, warm_up
+from latticework.adapters.vllm.compiling import spec_of_params
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard
 from latticework.plugins.settings import load_settings
+from latticework.plugins.vocabularies import compile_constraint, warm_up
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -56,7 +57,7 @@ class WorkerGrammars:
     def _compile(self, params: SamplingParams, engine: str) -> CompiledGrammar:
         spec = spec_of_params(params.structured_outputs)
         width = self._model.get_vocab_size()
-        return compile_spec(spec, self._tokenizer(), width, end_ids=params.all_stop_token_ids, engine=engine)
+        return compile_constraint(spec, self._tokenizer(), width, end_ids=params.all_stop_token_ids, engine=engine)
 
     def _warm_up(self) -> None:
         with Guard(Role.ENGINE, "warm-up", "the first constrained request is drafted for later"):

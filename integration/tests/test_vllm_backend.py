@@ -130,7 +130,7 @@ class Exploding:
 
 def exploding(pattern: str, depth: int) -> LatticeworkGrammar:
     position = grammar(pattern)
-    position._matcher = Exploding(position._matcher, depth)
+    position._enforcement._matcher = Exploding(position._enforcement._matcher, depth)
     return position
 
 

@@ -76,6 +76,9 @@ def validate(server_args: Any) -> None:
         _refuse("disaggregated prefill and decode are not supported")
     if getattr(server_args, "enable_watermark", False):
         _refuse("watermarks are not supported")
+    if str(server_args.device).startswith("cuda") and server_args.cuda_graph_config.decode.backend != "disabled":
+        # SGLang captures verifying graphs for its own algorithms only.
+        _refuse("start with --cuda-graph-backend-decode=disabled")
     if (server_args.page_size or 1) > 1 and server_args.attention_backend != "flashinfer":
         _refuse("trees need --page-size 1, or --attention-backend flashinfer")
 

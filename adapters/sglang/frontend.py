@@ -14,7 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -41,20 +41,24 @@ def _hook_manager(module: ModuleType) -> None:
 
 def _generating(original: Callable[..., Any]) -> Callable[..., Any]:
     def generate_request(self: Any, obj: Any, request: Any = None) -> AsyncIterator[Any]:
-        unchanged: AsyncIterator[Any] = original(self, obj, request)
-        if not hasattr(obj, "custom_logit_processor"):  # not a request for text
-            return unchanged
-        each = _each(obj.sampling_params)
-        named = any(options.names_any(params) for params in each)
-        constrained = any(params.get(field) for params in each for field in _CONSTRAINTS)
-        if not (named or _default_search() or (constrained and options.serves_grammars())):
-            return unchanged
-        return _serve(self, original, obj, request)
+        serve = partial(_serve, original=original) if _concerns(obj) else original
+        outputs: AsyncIterator[Any] = serve(self, obj=obj, request=request)
+        return outputs
 
     return generate_request
 
 
-async def _serve(manager: Any, original: Callable[..., Any], obj: Any, request: Any) -> AsyncIterator[Any]:
+def _concerns(obj: Any) -> bool:
+    """Whether a request uses anything of ours."""
+    if not hasattr(obj, "custom_logit_processor"):  # not a request for text
+        return False
+    each = _each(obj.sampling_params)
+    if any(options.names_any(params) for params in each) or _default_search():
+        return True
+    return any(params.get(field) for params in each for field in _CONSTRAINTS) and options.serves_grammars()
+
+
+async def _serve(manager: Any, *, original: Callable[..., Any], obj: Any, request: Any) -> AsyncIterator[Any]:
     selection: Selection | None = None
     grammar: CompiledGrammar | None = None
     if isinstance(obj.sampling_params, list):
@@ -65,7 +69,7 @@ async def _serve(manager: Any, original: Callable[..., Any], obj: Any, request: 
     for params in each:
         selection = options.check(params).search if options.names_any(params) else _default_search()
         grammar = await _compile(manager, params) if options.serves_grammars() else None
-    if selection is not None and _searchable(manager, obj, named="lw_search" in (each[0].get("custom_params") or {})):
+    if selection is not None and _searchable(obj, named="lw_search" in (each[0].get("custom_params") or {})):
         from latticework.adapters.sglang.search import answer
 
         yield await answer(manager, original, obj, request, selection, grammar, _threads())
@@ -81,7 +85,7 @@ def _each(sampling_params: Any) -> list[dict[str, Any]]:
     return [params for params in found if isinstance(params, dict)] or [{}]
 
 
-def _searchable(manager: Any, obj: Any, named: bool) -> bool:
+def _searchable(obj: Any, named: bool) -> bool:
     """Whether the request can be searched. Raises ``LatticeworkError`` if the client asked for a search by name."""
     from latticework.adapters.sglang.search import check
     from latticework.structured.errors import LatticeworkError

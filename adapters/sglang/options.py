@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PREFIX = "lw_"
 _CHOICE = "lw_choice"
+_NOT_IN_BEAMS = ("lw_drafter", "lw_processor", "lw_search")
 
 
 def names_any(params: Mapping[str, Any]) -> bool:
@@ -64,8 +65,14 @@ def check(params: Mapping[str, Any]) -> RequestOptions:
         raise LatticeworkError("lw_engine", f"this server uses another grammar backend; start it with {grammar.FLAG}")
     if "lw_drafter" in custom and options.drafter is not None and not _drafts():
         raise LatticeworkError("lw_drafter", f"this server does not draft; start it with {speculation.FLAG}")
-    if "lw_processor" in custom:
+    if "lw_processor" in custom and options.processor is not None:
+        if _drafts_otherwise():
+            raise LatticeworkError(
+                "lw_processor", f"this server drafts without latticework; it needs {speculation.FLAG}"
+            )
         check_sampling(options, _temperature(params))
+    if (params.get("beam_width") or 1) > 1 and (option := next((key for key in _NOT_IN_BEAMS if key in custom), None)):
+        raise LatticeworkError(option, "not supported together with beam search")
     return options
 
 
@@ -77,9 +84,12 @@ def serves_grammars() -> bool:
 
 
 def _drafts() -> bool:
-    from sglang.srt.runtime_context import get_spec
+    return speculation.algorithm() == speculation.NAME
 
-    return (get_spec().speculative_algorithm or "").upper() == speculation.NAME
+
+def _drafts_otherwise() -> bool:
+    """SGLang's own algorithms verify without asking our processors."""
+    return speculation.algorithm() not in (None, speculation.NAME)
 
 
 def _temperature(params: Mapping[str, Any]) -> float | None:

@@ -6,16 +6,20 @@ finished, aborted, or failed. A request that is retracted and scheduled again ke
 
 from __future__ import annotations
 
+import logging
 import weakref
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from latticework.adapters.sglang import speculation
 from latticework.adapters.sglang.backend import LatticeworkGrammar
 from latticework.plugins.options import PREFIX, RequestOptions
 from latticework.plugins.session import SessionTable
 from latticework.speculative.drafter import TokenArray
+
+logger = logging.getLogger("latticework.sglang")
 
 #: Where a worker keeps its :class:`SchedulerSessions`.
 _ATTRIBUTE = "latticework_sessions"
@@ -53,12 +57,12 @@ class SchedulerSessions:
 
     Args:
         vocabulary_size: Width of the model's logits.
-        drafting: Whether anybody will ask for drafts.
+        algorithm: Name of the server's speculative algorithm.
     """
 
-    def __init__(self, vocabulary_size: int, drafting: bool) -> None:
+    def __init__(self, vocabulary_size: int, algorithm: str | None) -> None:
         self.table = SessionTable(vocabulary_size, process="scheduler")
-        self._drafting = drafting
+        self._algorithm = algorithm
         self._defaults = self._served(RequestOptions.parse(None))
         self._buffers: weakref.WeakKeyDictionary[Any, TokenBuffer | None] = weakref.WeakKeyDictionary()
         self._owners: dict[str, weakref.ref[Any]] = {}
@@ -98,18 +102,21 @@ class SchedulerSessions:
         return self._served(RequestOptions.parse(custom))
 
     def _served(self, options: RequestOptions) -> RequestOptions:
-        return options if self._drafting else replace(options, drafter=None)
+        """What of ``options`` can be served: nobody asks for our drafts, or for our processors, without our worker."""
+        match self._algorithm:
+            case speculation.NAME:
+                return options
+            case None:
+                return replace(options, drafter=None)
+        if options.processor is not None:
+            logger.error("processor %r is off: this server drafts without latticework", options.processor.name)
+        return replace(options, drafter=None, processor=None)
 
 
 def sessions_of(worker: Any) -> SchedulerSessions:
     """The sessions of a target worker, made when they are first needed."""
     sessions: SchedulerSessions | None = worker.__dict__.get(_ATTRIBUTE)
     if sessions is None:
-        from sglang.srt.runtime_context import get_spec
-
-        from latticework.adapters.sglang import speculation
-
-        drafting = (get_spec().speculative_algorithm or "").upper() == speculation.NAME
-        sessions = SchedulerSessions(worker.model_runner.model_config.vocab_size, drafting)
+        sessions = SchedulerSessions(worker.model_runner.model_config.vocab_size, speculation.algorithm())
         worker.__dict__[_ATTRIBUTE] = sessions
     return sessions

@@ -20,3 +20,11 @@ def _register(module: ModuleType) -> None:
     from latticework.adapters.sglang.algorithm import register
 
     register(module.SpeculativeAlgorithm)
+
+
+def algorithm() -> str | None:
+    """Name of this server's speculative algorithm, ``None`` without speculation."""
+    from sglang.srt.runtime_context import get_spec
+
+    name: str | None = get_spec().speculative_algorithm
+    return name.upper() if name is not None else None

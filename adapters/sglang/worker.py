@@ -53,7 +53,7 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
         super().__init__()
         self.server_args = server_args
         self._target_worker = target_worker
-        self._width = get_spec().speculative_num_draft_tokens
+        self._width: int = get_spec().speculative_num_draft_tokens
         self._seen: dict[str, VerifiedRows] = {}  # what drafters that learn have not been shown yet
 
     def forward_batch_generation(
@@ -63,7 +63,7 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
         if not batch.forward_mode.is_decode():
             return self._prefill(batch, on_publish)
         drafts = self._draft(batch)
-        width = self._step_width(drafts)
+        width = 1 + max(len(draft) for draft in drafts)
         output = self._forward(batch, drafts, width)
         chosen = self._choose(batch, drafts, width, output.logits_output)
         verified = [
@@ -116,13 +116,8 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
             req.sampling_params.max_new_tokens - len(req.output_ids),
             self._target_worker.model_runner.model_config.context_len - length,
         )
-        return min(self._width, left) - 1
-
-    def _step_width(self, drafts: list[Draft]) -> int:
-        """Rows a request in this step. Captured graphs have one width only."""
-        if self._target_worker.model_runner.decode_cuda_graph_runner is not None:
-            return int(self._width)
-        return 1 + max(len(draft) for draft in drafts)
+        room: int = min(self._width, left) - 1
+        return room
 
     def _forward(self, batch: ScheduleBatch, drafts: list[Draft], width: int) -> GenerationBatchResult:
         layouts = [

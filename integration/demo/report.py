@@ -121,7 +121,7 @@ def write_html(results: Sequence[Measurement], arms: Sequence[str], picture: Pat
     )
     path.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>latticework demo</title><style>{_STYLE}</style>"
-        f"<h1>latticework beside stock vLLM</h1><p>{html.escape(machine)}</p>"
+        f"<h1>latticework beside the stock engine</h1><p>{html.escape(machine)}</p>"
         f'<img alt="tokens per second and per forward pass" src="data:image/png;base64,{image}">'
         f"<table><tr>{head}</tr>{body}</table><h2>Every answer</h2>{_answers(results, arms)}</html>",
         encoding="utf-8",

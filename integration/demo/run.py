@@ -1,8 +1,8 @@
 """Run the demo: ``python -m integration.demo.run`` (``make demo``).
 
-Starts stock vLLM, then vLLM with latticework, sends both the same requests one after the other, prints a table and
-writes a picture. Everything measured is reported, good or bad. One request of each kind warms each server up first and
-is not counted.
+Starts the stock engine, then the engine with latticework, sends both the same requests one after the other, prints a
+table and writes a picture. Everything measured is reported, good or bad. One request of each kind warms each server up
+first and is not counted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from integration.demo.report import print_table, write_html, write_picture
 from integration.demo.tasks import Task, tasks
+from integration.launch import Engine
 from integration.model import model_path
-from integration.server import LATTICE, STOCK, Server, ServerConfig, ServerError, serve
+from integration.server import ENGINES, Server, ServerConfig, ServerError, serve
 from latticework.structured import LatticeworkError, Vocabulary, bitmask, compile_grammar
 
-#: vLLM answers a named tool choice only if a parser for the model's tool calls is chosen.
-_TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
-ARMS: dict[str, ServerConfig] = {"stock vLLM": STOCK.with_flags(*_TOOLS), "latticework": LATTICE.with_flags(*_TOOLS)}
-_ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
+#: Engines answer a named tool choice only if a parser for the model's tool calls is chosen.
+_TOOLS = {
+    "vllm": ("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+    "sglang": ("--tool-call-parser", "hermes"),
+}
+
+
+def arms(engine: Engine) -> dict[str, ServerConfig]:
+    """What is compared, by name."""
+    tools = _TOOLS[engine.name]
+    return {f"stock {engine.title}": engine.stock.with_flags(*tools), "latticework": engine.lattice.with_flags(*tools)}
 
 
 @dataclass(frozen=True)
@@ -62,15 +70,18 @@ class Measurement:
 def main() -> int:
     """Run both arms and report."""
     parser = argparse.ArgumentParser(prog="python -m integration.demo.run", description=__doc__)
+    parser.add_argument("--engine", choices=list(ENGINES), default="vllm")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder of the picture, page and data")
     parser.add_argument("--model", default="", help="folder of a model (default: SmolLM2-135M-Instruct)")
     parser.add_argument("--dtype", default="bfloat16", help="bfloat16 or float32")
     arguments = parser.parse_args()
     console = Console()
+    engine = ENGINES[arguments.engine]
+    compared = arms(engine)
     began = time.monotonic()
     try:
         results = []
-        for arm, config in ARMS.items():
+        for arm, config in compared.items():
             results += run_arm(arm, replace(config, model=arguments.model, dtype=arguments.dtype), console)
     except KeyboardInterrupt:
         console.print("stopped; the servers are gone")
@@ -81,9 +92,9 @@ def main() -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     data = [asdict(result) for result in results]
     (arguments.output / "results.json").write_text(json.dumps(data, indent=1, ensure_ascii=False))
-    print_table(results, list(ARMS), console)
-    picture = write_picture(results, list(ARMS), arguments.output / "demo.png", _machine())
-    page = write_html(results, list(ARMS), picture, arguments.output / "demo.html", _machine())
+    print_table(results, list(compared), console)
+    picture = write_picture(results, list(compared), arguments.output / "demo.png", _machine(engine))
+    page = write_html(results, list(compared), picture, arguments.output / "demo.html", _machine(engine))
     console.print(f"\n{page}\n{picture}\n{time.monotonic() - began:.0f} s in all", markup=False, highlight=False)
     return 0
 
@@ -114,7 +125,7 @@ def measure(
     client: httpx.Client, server: Server, task: Task, arm: str, latticework: bool, counter: ForcedTokens
 ) -> Measurement:
     """Send one task and judge the answer."""
-    accepted = server.metric(_ACCEPTED)
+    accepted = server.metric(server.engine.metrics.accepted)
     began = time.perf_counter()
     answer = ask(client, server, task, latticework)
     seconds = time.perf_counter() - began
@@ -122,7 +133,8 @@ def measure(
     text = message["tool_calls"][0]["function"]["arguments"] if message.get("tool_calls") else message["content"]
     tokens = answer["usage"]["completion_tokens"]
     one_request = "lw_search" not in task.options or not latticework
-    steps = round(tokens - (server.metric(_ACCEPTED) - accepted)) if one_request else None
+    drafted = server.metric(server.engine.metrics.accepted) - accepted
+    steps = round(tokens - drafted) if one_request else None
     forced = counter.share(task, text)
     return Measurement(arm, task.kind, task.prompt, text, task.judge(text), tokens, seconds, steps, forced)
 
@@ -135,8 +147,10 @@ def ask(client: httpx.Client, server: Server, task: Task, latticework: bool) -> 
         "temperature": 0.0,
         **task.body,
     }
+    if task.constraint is not None:
+        body |= server.engine.constraint(*task.constraint)
     if latticework and task.options:
-        body["vllm_xargs"] = task.options
+        body |= server.engine.options(task.options)
     response = client.post(f"{server.url}/v1/chat/completions", json=body)
     if response.status_code != 200:
         raise ServerError(f"{task.kind}: the server answered {response.status_code}: {response.text[:500]}")
@@ -171,10 +185,11 @@ class ForcedTokens:
         return forced / max(1, len(token_ids))
 
 
-def _machine() -> str:
+def _machine(engine: Engine) -> str:
     import os
 
-    return f"{platform.machine()}, {os.cpu_count()} cores, SmolLM2-135M-Instruct, vLLM on CPU, one request at a time"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    return f"{machine}, SmolLM2-135M-Instruct, {engine.title} on CPU, one request at a time"
 
 
 if __name__ == "__main__":

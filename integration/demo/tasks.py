@@ -28,10 +28,11 @@ class Task:
     Attributes:
         kind: Row of the result table.
         prompt: What the user says.
-        body: Fields of the chat completion request, beside model and messages; the same for both arms.
+        body: Fields of the chat completion request, beside model and messages; the same for both arms and engines.
         judge: Says why an answer is wrong.
         spec: The constraint again, to count which tokens it forced; ``None`` for free text.
         options: latticework's request options, sent only to a server that has it.
+        constraint: Kind and payload of a constraint that every engine has fields of its own for.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Task:
     judge: Judge
     spec: GrammarSpec | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    constraint: tuple[str, Any] | None = None
 
 
 def tasks() -> list[Task]:
@@ -214,9 +216,11 @@ def _sql() -> list[Task]:
         "What is the average salary in the Sales department?",
     ]
     ask = f"Tables:{_SQL_SCHEMA}Write one SQL query that answers the question.\nQuestion: "
-    body = {"structured_outputs": {"grammar": _SQL_GRAMMAR}, "max_tokens": 64}
-    spec = GrammarSpec.grammar(_SQL_GRAMMAR)
-    return [Task("SQL grammar", ask + question, body, _runs_as_sql, spec) for question in questions]
+    spec, constraint = GrammarSpec.grammar(_SQL_GRAMMAR), ("grammar", _SQL_GRAMMAR)
+    return [
+        Task("SQL grammar", ask + question, {"max_tokens": 64}, _runs_as_sql, spec, constraint=constraint)
+        for question in questions
+    ]
 
 
 def _regexes() -> list[Task]:
@@ -234,18 +238,23 @@ def _regexes() -> list[Task]:
         Task(
             "regex",
             prompt,
-            {"structured_outputs": {"regex": pattern}, "max_tokens": 48},
+            {"max_tokens": 48},
             judge_of(pattern),
             GrammarSpec.regex(pattern),
+            constraint=("regex", pattern),
         )
         for pattern, prompt in asked.items()
     ]
 
 
 def _choice(kind: str, prompt: str, options: list[str]) -> Task:
-    body = {"structured_outputs": {"choice": options}, "max_tokens": 48}
     return Task(
-        kind, prompt, body, lambda text: None if text in options else "not an option", GrammarSpec.choice(options)
+        kind,
+        prompt,
+        {"max_tokens": 48},
+        lambda text: None if text in options else "not an option",
+        GrammarSpec.choice(options),
+        constraint=("choice", options),
     )
 
 

@@ -17,15 +17,13 @@ $(if $(filter $(ENGINE),$(ENGINES)),,$(error ENGINE is one of: $(ENGINES)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: ENGINE (demo, serve, test-engine: vllm or sglang), PORT and MODEL and FLAGS (serve, demo),"
+	@echo "Variables: ENGINE (demo, serve, test: vllm or sglang), PORT and MODEL and FLAGS (serve, demo),"
 	@echo "           PYTHON (interpreter to start from)"
 
 demo: setup-$(ENGINE) ## Compare the stock engine with latticework on real requests (a few minutes)
 	@$(ENGINE_BIN)/python -m integration.demo.run --engine $(ENGINE) $(MODEL_FLAG) $(FLAGS)
 
-test: setup test-fast ## All tests: the fast ones, then those that start a real engine, for both engines
-	@$(MAKE) --no-print-directory test-engine ENGINE=vllm
-	@$(MAKE) --no-print-directory test-engine ENGINE=sglang
+test: test-fast test-engine ## All tests of ENGINE: the fast ones, then those that start the real engine
 
 test-fast: setup-vllm ## Tests that need no engine
 	@$(BIN)/python -m pytest -q -m "not engine"

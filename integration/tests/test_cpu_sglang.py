@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("latticework_sglang_cpu", reason="the CPU platform package is not installed")
 
+from integration.server import ENGINES, Server
 from latticework_sglang_cpu import plugin, sampling, slots, startup, status, tree
 from latticework_sglang_cpu.tree_attention import attend, verification_masks
-
-from integration.server import ENGINES, Server
 
 NONE = -1
 

@@ -22,6 +22,7 @@ from latticework.structured.engines.lattice import LatticeEngine, LatticeGrammar
 from latticework.structured.errors import GrammarError, LatticeworkError
 from latticework.structured.laws import AutomatonLaws, MatcherLaws, complete, mask_of
 from latticework.structured.limits import GrammarLimits
+from latticework.structured.runtime.matcher import fill_bitmasks
 from latticework.structured.spec import GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
 
@@ -360,3 +361,13 @@ def test_every_seed_reaches_an_end(smollm2_vocabulary: Vocabulary) -> None:
     grammar = LatticeEngine().compile(GrammarSpec.json_object(), smollm2_vocabulary, GrammarLimits())
     for seed in range(5):
         assert complete(grammar, seed).finished
+
+
+def test_a_batch_is_filled_row_by_row() -> None:
+    vocabulary = every_byte_vocabulary([b"ab"])
+    grammars = [
+        LatticeEngine().compile(SPECS[name], vocabulary, GrammarLimits()) for name in ("regex", "choice", "json")
+    ]
+    rows = bitmask.allocate(3, vocabulary.size)
+    fill_bitmasks([grammar.matcher() for grammar in grammars], rows)
+    assert [row.tolist() for row in rows] == [mask_of(grammar, grammar.matcher()).tolist() for grammar in grammars]

@@ -43,4 +43,9 @@ def count(row: Bitmask) -> int:
 
 def indices(row: Bitmask) -> npt.NDArray[np.int64]:
     """The allowed token ids of ``row`` (``int32[words]``), rising."""
-    return np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little"))
+    words = np.flatnonzero(row)
+    if 8 * len(words) > len(row):
+        return np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little"))
+    bits = np.unpackbits(row[words].view(np.uint8).reshape(-1, 4), axis=1, bitorder="little")
+    which, place = np.nonzero(bits)
+    return words[which] * 32 + place

@@ -7,22 +7,52 @@ as one printable character. *SentencePiece with byte fallback* (Llama 2, Mistral
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from latticework.structured import disk_cache
 from latticework.structured.errors import LatticeworkError
 
+_FORMAT = "tokenizer-1"
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 @dataclass(frozen=True)
 class TokenizerTable:
-    """``tokens[id]`` is what the id writes (``None``: nothing, the id is special or unused)."""
+    """``tokens[id]`` is what the id writes (``None``: nothing, the id is special or unused).
+
+    ``special_names`` are the special tokens by the text that stands for them in prompts.
+    """
 
     tokens: list[bytes | None]
-    special_ids: frozenset[int]
+    special_names: dict[str, int]
+
+
+def load_or_read(text: str) -> TokenizerTable:
+    """:func:`read_tokenizer_json`, from the user's cache if it was read before: that takes a hundredth of the time."""
+    path = disk_cache.path_of(_FORMAT, hashlib.sha256(text.encode()).hexdigest())
+    stored = disk_cache.load(path)
+    if stored is not None:
+        ends = np.cumsum(np.maximum(stored["length"], 0)).tolist()
+        data = stored["text"].tobytes()
+        tokens = [
+            None if length < 0 else data[end - length : end]
+            for length, end in zip(stored["length"].tolist(), ends, strict=True)
+        ]
+        return TokenizerTable(tokens, json.loads(stored["special_names"].tobytes()))
+    table = read_tokenizer_json(text)
+    if len(table.tokens) < disk_cache.WORTH_A_FILE:
+        return table
+    names = np.frombuffer(json.dumps(table.special_names).encode(), np.uint8)
+    length = np.array([-1 if token is None else len(token) for token in table.tokens], np.int32)
+    content = np.frombuffer(b"".join(token or b"" for token in table.tokens), np.uint8)
+    disk_cache.store(path, {"length": length, "text": content, "special_names": names})
+    return table
 
 
 def read_tokenizer_json(text: str) -> TokenizerTable:
@@ -44,13 +74,13 @@ def read_tokenizer_json(text: str) -> TokenizerTable:
     tokens: list[bytes | None] = [None] * size
     for piece, token_id in pieces.items():
         tokens[token_id] = to_bytes(piece)
-    special = set()
+    special = {}
     for token in added:
         # An added token that is not special is ordinary text, written verbatim whatever the family.
         tokens[token["id"]] = None if token["special"] else token["content"].encode()
         if token["special"]:
-            special.add(token["id"])
-    return TokenizerTable(tokens, frozenset(special))
+            special[token["content"]] = token["id"]
+    return TokenizerTable(tokens, special)
 
 
 def _pieces(model: dict[str, Any]) -> dict[str, int]:

@@ -9,22 +9,16 @@ all tokens that begin with it.
 
 from __future__ import annotations
 
-import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-logger = logging.getLogger("latticework.structured")
+from latticework.structured import disk_cache
 
 _FORMAT = "trie-1"
-#: Smaller vocabularies are built faster than they are read, and are mostly made up by tests.
-_CACHED_FROM = 4096  # tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,30 +57,31 @@ class Trie:
             position += best_length
         return ids
 
-    def extends(self, text: bytes) -> bool:
-        """Whether some token is longer than ``text`` and begins with it."""
+    def find(self, text: bytes) -> int:
+        """The node that spells ``text``, or -1 if no token begins with it."""
         node = 0
         for byte in text:
-            node = _child(self.byte, self.depth, self.end, node, byte)
+            node = int(_child(self.byte, self.depth, self.end, node, byte))
             if node < 0:
-                return False
-        return bool(self.end[node] > node + 1)
+                break
+        return node
+
+    def extends(self, text: bytes) -> bool:
+        """Whether some token is longer than ``text`` and begins with it."""
+        node = self.find(text)
+        return node >= 0 and bool(self.end[node] > node + 1)
 
 
 def load_or_build(tokens: Sequence[bytes], content_key: str) -> Trie:
     """The trie of ``tokens`` (``b""``: no text), from the user's cache if it was built before."""
-    if len(tokens) < _CACHED_FROM:
+    if len(tokens) < disk_cache.WORTH_A_FILE:
         return build(tokens)
-    path = cache_directory() / f"{_FORMAT}-{content_key}.npz"
-    try:
-        with np.load(path) as stored:
-            return Trie(**{field.name: stored[field.name] for field in fields(Trie)})
-    except FileNotFoundError:
-        pass
-    except Exception as error:  # a damaged cache entry must never be worse than no cache
-        logger.warning("rebuilding the vocabulary tables: %s could not be read (%s)", path, error)
+    path = disk_cache.path_of(_FORMAT, content_key)
+    stored = disk_cache.load(path)
+    if stored is not None and stored.keys() == {field.name for field in fields(Trie)}:
+        return Trie(**stored)
     trie = build(tokens)
-    _store(trie, path)
+    disk_cache.store(path, {field.name: getattr(trie, field.name) for field in fields(Trie)})
     return trie
 
 
@@ -98,23 +93,6 @@ def build(tokens: Sequence[bytes]) -> Trie:
     order = np.array(sorted((i for i, token in enumerate(tokens) if token), key=lambda i: (tokens[i], i)), np.int32)
     byte, depth, end, first_id = _build(text, offset, order)
     return Trie(byte, depth, end, first_id, order, text, offset)
-
-
-def cache_directory() -> Path:
-    """Where tables are cached: ``latticework/vocabulary`` in the user's cache folder (``XDG_CACHE_HOME``)."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "latticework" / "vocabulary"
-
-
-def _store(trie: Trie, path: Path) -> None:
-    """Write atomically: a reader sees the whole file or none. A full or read-only disk only costs the next start."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            np.savez(file, **{field.name: getattr(trie, field.name) for field in fields(Trie)})
-        Path(file.name).replace(path)
-    except OSError as error:
-        logger.info("vocabulary tables were not cached: %s", error)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -7,8 +7,8 @@ because sorting and building it for 128k tokens is the slowest part of starting 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latticework.structured.errors import LatticeworkError
-from latticework.structured.tokenizer_bytes import TokenizerTable, read_tokenizer_json
+from latticework.structured.tokenizer_bytes import TokenizerTable, load_or_read
 from latticework.structured.trie import Trie, load_or_build
 
 Encoder = Callable[[str], list[int]]
@@ -30,7 +30,7 @@ class Vocabulary:
         tokens: ``tuple[bytes, ...]`` of length ``V``; ``b""`` for special and unused ids.
         special_ids: Tokens that write no text (end of turn, tool markers). Allowed only where a grammar names them.
         eos_ids: Tokens that end the answer. Allowed exactly where the text may end.
-        tokenizer_json: The serialized tokenizer, if there is one; the llguidance engine builds its own tables from it.
+        special_names: Special tokens by the text that stands for them in prompts, as far as they are known.
     """
 
     def __init__(
@@ -39,8 +39,9 @@ class Vocabulary:
         eos_ids: Iterable[int],
         *,
         special_ids: Iterable[int] = (),
+        special_names: Mapping[str, int] | None = None,
         encoder: Encoder | None = None,
-        tokenizer_json: str | None = None,
+        tokenizer_json: str | Path | None = None,
     ) -> None:
         self.eos_ids = frozenset(eos_ids)
         self.special_ids = frozenset(special_ids) | self.eos_ids
@@ -48,8 +49,15 @@ class Vocabulary:
         if not self.eos_ids or not all(0 <= token_id < self.size for token_id in self.special_ids):
             raise LatticeworkError("vocabulary", "needs at least one end token, and special ids within the vocabulary")
         self.tokens = tuple(b"" if i in self.special_ids else (token or b"") for i, token in enumerate(tokens))
-        self.tokenizer_json = tokenizer_json
+        self.special_names = dict(special_names or {})
+        self._tokenizer_json = tokenizer_json
         self._encoder = encoder
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """The serialized tokenizer, if there is one; the llguidance engine builds its own tables from it."""
+        source = self._tokenizer_json
+        return source.read_text(encoding="utf-8") if isinstance(source, Path) else source
 
     @classmethod
     def from_tokenizer_json(
@@ -62,17 +70,24 @@ class Vocabulary:
             eos_token: The token, or tokens, that end an answer.
             size: Width of the model's logits, when it is larger than the tokenizer.
         """
-        from tokenizers import Tokenizer
+        file = Path(path)
+        text = file.read_text(encoding="utf-8")
+        table = load_or_read(text)
 
-        text = Path(path).read_text(encoding="utf-8")
-        names = [eos_token] if isinstance(eos_token, str) else list(eos_token)
-        tokenizer = Tokenizer.from_str(text)
+        @cache  # the library takes a second and a hundred megabytes, and not everybody encodes
+        def tokenizer() -> Any:
+            from tokenizers import Tokenizer
+
+            return Tokenizer.from_file(str(file))
+
         eos_ids = []
-        for name in names:
-            if (token_id := tokenizer.token_to_id(name)) is None:
+        for name in [eos_token] if isinstance(eos_token, str) else eos_token:
+            token_id = table.special_names.get(name)
+            token_id = tokenizer().token_to_id(name) if token_id is None else token_id
+            if token_id is None:
                 raise LatticeworkError("eos_token", f"the tokenizer has no token {name!r}")
             eos_ids.append(token_id)
-        return cls._from_json(text, tokenizer, eos_ids, size)
+        return cls._from_table(table, file, tokenizer, eos_ids, size)
 
     @classmethod
     def from_hf(cls, tokenizer: Any, *, size: int | None = None, eos_ids: Iterable[int] | None = None) -> Vocabulary:
@@ -86,19 +101,33 @@ class Vocabulary:
             if tokenizer.eos_token_id is None:
                 raise LatticeworkError("tokenizer", "has no end token; pass eos_ids")
             eos_ids = [tokenizer.eos_token_id]
-        return cls._from_json(backend.to_str(), backend, list(eos_ids), size)
+        text = backend.to_str()
+        return cls._from_table(load_or_read(text), text, lambda: backend, list(eos_ids), size)
 
     @classmethod
-    def _from_json(cls, text: str, tokenizer: Any, eos_ids: list[int], size: int | None) -> Vocabulary:
-        table: TokenizerTable = read_tokenizer_json(text)
+    def _from_table(
+        cls,
+        table: TokenizerTable,
+        source: str | Path,
+        tokenizer: Callable[[], Any],
+        eos_ids: list[int],
+        size: int | None,
+    ) -> Vocabulary:
         width = max(len(table.tokens), size or 0)
         tokens: list[bytes | None] = [*table.tokens, *([None] * (width - len(table.tokens)))]
 
         def encode(piece: str) -> list[int]:
-            ids: list[int] = tokenizer.encode(piece, add_special_tokens=False).ids
+            ids: list[int] = tokenizer().encode(piece, add_special_tokens=False).ids
             return ids
 
-        return cls(tokens, eos_ids, special_ids=table.special_ids, encoder=encode, tokenizer_json=text)
+        return cls(
+            tokens,
+            eos_ids,
+            special_ids=table.special_names.values(),
+            special_names=table.special_names,
+            encoder=encode,
+            tokenizer_json=source,
+        )
 
     def with_eos(self, eos_ids: Iterable[int]) -> Vocabulary:
         """The same vocabulary ending on other tokens. The tables are shared, so this is cheap."""
@@ -109,7 +138,7 @@ class Vocabulary:
             raise LatticeworkError("eos_ids", "needs at least one id, all of them within the vocabulary")
         copy = object.__new__(Vocabulary)
         copy.__dict__.update({k: v for k, v in self.__dict__.items() if k != "fingerprint"})
-        # A stop token with text of its own keeps its bytes in the shared trie; masks clear it (see runtime.graph).
+        # A stop token with text of its own keeps its bytes in the shared trie; masks clear it (see runtime.walks).
         copy.eos_ids, copy.special_ids = wanted, self.special_ids | wanted
         copy.__dict__["trie"] = self.trie
         return copy

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Iterable
-from functools import cache
 
 #: Inclusive ``(first, last)`` code points, sorted, disjoint and not adjacent.
 CodePoints = tuple[tuple[int, int], ...]
@@ -62,26 +60,6 @@ SPACE = normalize(
     ]
 )
 LINE_TERMINATORS = normalize([(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)])
-
-
-@cache
-def general_category(name: str) -> CodePoints | None:
-    """Characters of a Unicode general category (``L``, ``Lu``, ...), or ``None`` if there is no such category."""
-    table = _categories()
-    wanted = [ranges for category, ranges in table.items() if category == name or category[0] == name]
-    return normalize(r for ranges in wanted for r in ranges) if wanted else None
-
-
-@cache
-def _categories() -> dict[str, list[tuple[int, int]]]:
-    table: dict[str, list[tuple[int, int]]] = {}
-    start, current = 0, unicodedata.category(chr(0))
-    for point in range(1, sys.maxunicode + 2):
-        category = unicodedata.category(chr(point)) if point <= sys.maxunicode else ""
-        if category != current:
-            table.setdefault(current, []).append((start, point - 1))
-            start, current = point, category
-    return table
 
 
 def utf8_ranges(points: CodePoints) -> list[ByteRanges]:

@@ -8,7 +8,6 @@ parser takes the text. Brackets nest at most ``max_depth`` deep.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from latticework.structured.automata.nfa import NfaAutomaton
 from latticework.structured.automata.regex import regex
 from latticework.structured.automaton import AutomatonBase, Edge, State
+from latticework.structured.json_options import MAX_INDENT, Whitespace
 
 _HEX = "[0-9A-Fa-f]"
 _UNIT = rf"(?:[0-9A-Ca-cE-Fe-f]{_HEX}{{3}}|[Dd][0-7]{_HEX}{{2}})"
@@ -23,22 +23,6 @@ _PAIR = rf"[Dd][89ABab]{_HEX}{{2}}\\u[Dd][C-Fc-f]{_HEX}{{2}}"
 STRING_PATTERN = rf'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u(?:{_UNIT}|{_PAIR})))*"'
 NUMBER_PATTERN = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 
-
-class Whitespace(StrEnum):
-    """Which blanks may stand between the parts of a document.
-
-    ``COMPACT``: none. ``LINE``: one space after ``:`` and ``,``, exactly as ``json.dumps`` writes it. ``FLEXIBLE``:
-    that space may be left out, and a line break with at most :data:`MAX_INDENT` blanks may stand next to brackets and
-    commas, as ``json.dumps(indent=...)`` writes it. There is never a blank before ``:`` or ``,``, nor around the
-    document.
-    """
-
-    COMPACT = "compact"
-    LINE = "line"
-    FLEXIBLE = "flexible"
-
-
-MAX_INDENT = 64
 
 # Where the text is, between two bytes. `gap` counts the blanks written in the current gap: 0 none yet, 1 a space on the
 # same line (no more may follow), 2 + k a line break and k blanks of indentation.

@@ -41,7 +41,11 @@ class NfaBuilder:
         self.reads.append([])
         return len(self.free) - 1
 
-    def characters(self, points: CodePoints, source: int, target: int) -> None:
+    def move(self, source: int, target: int, when: int = 0) -> None:
+        """A move without reading: 0 always, 1 only before the first byte, 2 only after the last."""
+        (self.free, self.at_start, self.at_end)[when][source].append(target)
+
+    def read(self, points: CodePoints, source: int, target: int) -> None:
         """Read one character of ``points``. Byte sequences share their tails, so a wide class costs few states."""
         spelling = self._spellings.setdefault(points, utf8_ranges(points))
         tails: dict[tuple[tuple[int, int], ...], int] = {(): target}

@@ -1,26 +1,25 @@
-r"""The regex dialect: text to syntax tree.
+r"""The regex dialects: text to syntax tree. ``docs/regex.md`` lists what is read and what is refused.
 
-The whole text must match the pattern. Supported: literals, ``.`` (any character but a line terminator), classes
-``[a-z]`` ``[^...]``, ``\d \w \s`` and their complements (``\d``, ``\w`` are ASCII, ``\s`` is Unicode, as in ECMA-262),
-``\p{L}`` / ``\P{Lu}`` by general category, escapes ``\n \t \r \f \v \0 \xHH \uHHHH \u{H...} \cX``, groups ``(...)``
-``(?:...)`` ``(?<name>...)`` ``(?P<name>...)``, ``|``, ``* + ? {m} {m,} {m,n}`` and their lazy forms (same language),
-and ``^ $ \A \Z`` anywhere. Refused, with the position: back-references, lookaround, word boundaries, flags, possessive
-quantifiers and atomic groups. ``{`` that begins no quantifier is a literal brace.
+Lazy quantifiers describe the same language as greedy ones, so they leave no trace. Assertions stay in the tree;
+:mod:`latticework.structured.automata.lookaround` compiles them. Back-references, atomic groups, possessive quantifiers
+and conditionals are refused with their position: they are not regular, or depend on how a matcher backtracks.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from latticework.structured.automata import codepoints
 from latticework.structured.automata.codepoints import CodePoints
-from latticework.structured.errors import BudgetExceededError, GrammarError, UnsupportedGrammarError
+from latticework.structured.automata.regex_characters import CharacterReader, Dialect
+from latticework.structured.errors import BudgetExceededError
 
 
 @dataclass(frozen=True)
 class Chars:
-    """One character out of a set."""
+    """One character out of a set; an empty set never matches."""
 
     points: CodePoints
 
@@ -55,23 +54,33 @@ class Anchor:
     at_start: bool
 
 
-Node = Chars | Concat | Alternate | Repeat | Anchor
+@dataclass(frozen=True)
+class Look:
+    """The text that follows (``ahead``) begins, or the text before ends, with a match of ``node``; or not."""
+
+    node: Node
+    ahead: bool
+    negated: bool
+
+
+Node = Chars | Concat | Alternate | Repeat | Anchor | Look
 
 _QUANTIFIER = re.compile(r"\{(\d+)(,?)(\d*)\}")
-_CLASSES: dict[str, CodePoints] = {
-    "d": codepoints.DIGIT,
-    "w": codepoints.WORD,
-    "s": codepoints.SPACE,
-    "D": codepoints.complement(codepoints.DIGIT),
-    "W": codepoints.complement(codepoints.WORD),
-    "S": codepoints.complement(codepoints.SPACE),
-}
-_CONTROLS = {"n": 0x0A, "t": 0x09, "r": 0x0D, "f": 0x0C, "v": 0x0B, "0": 0x00}
+_UPPER_BOUND = re.compile(r"\{(),(\d+)\}")
+_SIMPLE: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+_LOOKS = {"?=": (True, False), "?!": (True, True), "?<=": (False, False), "?<!": (False, True)}
+_FLAGS = re.compile(r"\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
+_NAME = re.compile(r"\?P?<([^\W\d][\w$]*|[$][\w$]*)>")
+_COMMENT = re.compile(r"\?#[^)]*\)")
+_BLANK = re.compile(r"(?:\s|#[^\n]*)+")
 _DOT = codepoints.complement(codepoints.LINE_TERMINATORS)
+_LINE_END = Chars(codepoints.LINE_TERMINATORS)
+_WORD = Chars(codepoints.WORD)
 _MAX_DIGITS = 9
 
 
-def parse(pattern: str, *, field: str = "regex", max_nesting: int = 64) -> Node:
+@lru_cache(maxsize=512)
+def parse(pattern: str, *, field: str = "regex", max_nesting: int = 64, dialect: Dialect = Dialect.PYTHON) -> Node:
     """Parse ``pattern``.
 
     Raises:
@@ -79,211 +88,171 @@ def parse(pattern: str, *, field: str = "regex", max_nesting: int = 64) -> Node:
         UnsupportedGrammarError: A feature that is refused, named.
         BudgetExceededError: Groups nested deeper than ``max_nesting``.
     """
-    return _Parser(pattern, field, max_nesting).parse()
+    return Parser(pattern, field, max_nesting, dialect).parse()
 
 
-class _Parser:
-    def __init__(self, pattern: str, field: str, max_nesting: int) -> None:
-        self.pattern = pattern
-        self.field = field
+def word_boundary(*, negated: bool) -> Node:
+    r"""``\b``: exactly one of the characters beside is a word character. ``\B``: both or none."""
+    sides = ((True, False), (False, True)) if not negated else ((True, True), (False, False))
+    return Alternate(
+        tuple(
+            Concat((Look(_WORD, ahead=False, negated=not before), Look(_WORD, ahead=True, negated=not after)))
+            for before, after in sides
+        )
+    )
+
+
+class Parser(CharacterReader):
+    """Recursive descent, one method a construct; readers of other dialects override some of them."""
+
+    def __init__(self, pattern: str, field: str, max_nesting: int, dialect: Dialect = Dialect.PYTHON) -> None:
+        super().__init__(pattern, field, dialect)
         self.max_nesting = max_nesting
-        self.position = 0
         self.depth = 0
+        self.known_flags = "ims" if dialect is Dialect.ECMA else "imsx"
 
     def parse(self) -> Node:
+        """The tree of the whole pattern."""
         node = self.alternation()
         if self.position < len(self.pattern):
             raise self.error("unbalanced ')'")
         return node
 
-    def error(self, reason: str, at: int | None = None) -> GrammarError:
-        return GrammarError(self.field, f"{reason} at position {self.position if at is None else at}")
-
-    def unsupported(self, what: str, at: int) -> UnsupportedGrammarError:
-        return UnsupportedGrammarError(self.field, f"{what} at position {at} is not supported")
-
-    def peek(self) -> str:
-        return self.pattern[self.position : self.position + 1]
-
-    def take(self, text: str) -> bool:
-        if self.pattern.startswith(text, self.position):
-            self.position += len(text)
-            return True
-        return False
-
     def alternation(self) -> Node:
+        """Options, up to the end or a closing bracket."""
         options = [self.sequence()]
         while self.take("|"):
             options.append(self.sequence())
         return options[0] if len(options) == 1 else Alternate(tuple(options))
 
     def sequence(self) -> Node:
+        """One option."""
         parts: list[Node] = []
-        while self.peek() not in ("", "|", ")"):
+        while True:
+            if "x" in self.flags:
+                self.match(_BLANK)
+            if self.peek() in ("", "|", ")"):
+                return parts[0] if len(parts) == 1 else Concat(tuple(parts))
             parts.append(self.quantified())
-        return parts[0] if len(parts) == 1 else Concat(tuple(parts))
 
     def quantified(self) -> Node:
+        """An atom with its quantifier."""
         start = self.position
         node = self.atom()
-        while (bounds := self.quantifier()) is not None:
-            if isinstance(node, Repeat | Anchor):
-                raise self.error("nothing to repeat", start)
-            if self.take("+"):
-                raise self.unsupported("a possessive quantifier", self.position - 1)
-            self.take("?")  # a lazy quantifier describes the same language
-            node = Repeat(node, *bounds)
-        return node
+        if "x" in self.flags:
+            self.match(_BLANK)
+        bounds = self.quantifier()
+        if bounds is None:
+            return node
+        if isinstance(node, Anchor) or (isinstance(node, Look) and not node.ahead):
+            raise self.error("nothing to repeat", start)
+        if self.take("+"):
+            raise self.unsupported("a possessive quantifier", self.position - 1)
+        self.take("?")
+        if self.quantifier() is not None:
+            raise self.error("nothing to repeat", start)
+        return Repeat(node, *bounds)
 
     def quantifier(self) -> tuple[int, int | None] | None:
-        simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        if (symbol := self.peek()) in simple:
+        """The bounds of a quantifier, if one stands here."""
+        if (symbol := self.peek()) in _SIMPLE:
             self.position += 1
-            return simple[symbol]
-        match = _QUANTIFIER.match(self.pattern, self.position)
-        if match is None:
+            return _SIMPLE[symbol]
+        at = self.position
+        if (match := self.match(_QUANTIFIER)) is not None:
+            lower, comma, upper = match.groups()
+        elif self.dialect is Dialect.PYTHON and (match := self.match(_UPPER_BOUND)) is not None:
+            lower, comma, upper = "0", ",", match[2]
+        else:
             return None
-        if max(len(match[1]), len(match[3])) > _MAX_DIGITS:
-            raise BudgetExceededError(self.field, f"the repeat count at position {self.position} is too large")
-        low = int(match[1])
-        high = None if match[2] and not match[3] else int(match[3] or low)
+        if max(len(lower), len(upper)) > _MAX_DIGITS:
+            raise BudgetExceededError(self.field, f"the repeat count at position {at} is too large")
+        low = int(lower)
+        high = None if comma and not upper else int(upper or low)
         if high is not None and high < low:
-            raise self.error("the bounds of the quantifier are out of order")
-        self.position = match.end()
+            raise self.error("the bounds of the quantifier are out of order", at)
         return low, high
 
     def atom(self) -> Node:
+        """One character, class, group or assertion."""
         start = self.position
         character = self.peek()
+        if character == "{" and self.quantifier() is not None:
+            raise self.error("nothing to repeat", start)
         self.position += 1
         if character == "(":
             return self.group(start)
         if character == "[":
             return Chars(self.character_class(start))
         if character == ".":
-            return Chars(_DOT)
+            return Chars(self.dot())
         if character in "^$":
-            return Anchor(character == "^")
+            return self.anchor(character == "^")
         if character == "\\":
             return self.escape(start)
         if character in "*+?":
             raise self.error("nothing to repeat", start)
-        return self.literal(ord(character), start)
+        return Chars(self.literal(ord(character), start))
 
-    def literal(self, point: int, at: int) -> Chars:
-        if 0xD800 <= point <= 0xDFFF:
-            raise self.error("a lone surrogate, which no UTF-8 text contains,", at)
-        return Chars(((point, point),))
+    def dot(self) -> CodePoints:
+        """What ``.`` stands for."""
+        return codepoints.ANY if "s" in self.flags else _DOT
+
+    def anchor(self, at_start: bool) -> Node:
+        """``^`` or ``$``: the edge of the text, or of a line."""
+        if "m" not in self.flags:
+            return Anchor(at_start)
+        return Alternate((Anchor(at_start), Look(_LINE_END, ahead=not at_start, negated=False)))
 
     def group(self, start: int) -> Node:
-        if self.take("?") and not self.take(":"):
-            named = re.compile(r"P?<([A-Za-z_]\w*)>").match(self.pattern, self.position)
-            if named is None:
-                raise self.unsupported("a group with flags, a lookaround or an atomic group", start)
-            self.position = named.end()
+        """What begins with the ``(`` at ``start``, which is consumed."""
+        if self.match(_COMMENT):
+            return Concat(())
+        outer = self.flags
+        look = next((kind for opening, kind in _LOOKS.items() if self.take(opening)), None)
+        if look is None and self.peek() == "?" and not self.match(_NAME):
+            flags = self.match(_FLAGS)
+            if flags is None:
+                raise self._unknown_group(start)
+            self._set_flags(flags, start)
+            if flags[3] == ")":  # in force up to the end of the group around
+                return Concat(())
         self.depth += 1
         if self.depth > self.max_nesting:
             raise BudgetExceededError(self.field, f"groups are nested deeper than {self.max_nesting}")
         node = self.alternation()
         self.depth -= 1
+        self.flags = outer
         if not self.take(")"):
             raise self.error("a group is never closed,", start)
+        if look is not None:
+            return Look(node, *look)
         # A quantified group must not look like a bare repeat, or "(a*)*" would read as "a**".
-        return Concat((node,)) if isinstance(node, Repeat | Anchor) else node
+        return Concat((node,)) if isinstance(node, Repeat | Anchor | Look) else node
+
+    def _set_flags(self, flags: re.Match[str], start: int) -> None:
+        on, off = flags[1], flags[2] or ""
+        for flag in on + off:
+            if flag not in self.known_flags:
+                raise self.unsupported(f"the flag {flag!r}", start)
+        self.flags = (self.flags | set(on)) - set(off)
+
+    def _unknown_group(self, start: int) -> Exception:
+        kinds = {"?>": "an atomic group", "?(": "a conditional", "?P=": "a back-reference", "?P>": "a recursion"}
+        for opening, kind in (kinds | {"?&": "a recursion", "?R": "a recursion", "?|": "a branch reset"}).items():
+            if self.pattern.startswith(opening, self.position):
+                return self.unsupported(kind, start)
+        return self.error("unknown kind of group", start)
 
     def escape(self, start: int) -> Node:
-        if (anchor := self.peek()) and anchor in "AZ":
+        """What begins with the backslash at ``start``, which is consumed."""
+        character = self.peek()
+        if character and character in "bB":
             self.position += 1
-            return Anchor(anchor == "A")
-        if (boundary := self.peek()) and boundary in "bB":
-            raise self.unsupported("a word boundary", start)
-        if (digit := self.peek()) and (digit in "123456789" or digit == "k"):
+            return word_boundary(negated=character == "B")
+        if self.dialect is Dialect.PYTHON and character and character in "AzZ":
+            self.position += 1
+            return Anchor(character == "A")
+        if (character and character in "123456789") or self.pattern.startswith("k<", self.position):
             raise self.unsupported("a back-reference", start)
-        points = self.escaped_points(start)
-        return Chars(points)
-
-    def escaped_points(self, start: int) -> CodePoints:
-        """What an escape stands for inside or outside a class; the backslash at ``start`` is consumed."""
-        character = self.peek()
-        self.position += 1
-        if not character:
-            raise self.error("the pattern ends with a backslash,", start)
-        if character in _CLASSES:
-            return _CLASSES[character]
-        if character in "pP":
-            return self.property_points(character == "P", start)
-        if character in "xu":
-            return self.literal(self.code_point(character, start), start).points
-        if character == "c" and re.match(r"[A-Za-z]", self.peek()):
-            self.position += 1
-            return ((ord(self.pattern[self.position - 1]) % 32,) * 2,)
-        if character in _CONTROLS:
-            return ((_CONTROLS[character],) * 2,)
-        if character.isascii() and (character.isalnum() or character == "_"):
-            raise self.error(f"unknown escape \\{character}", start)
-        return self.literal(ord(character), start).points
-
-    def property_points(self, negated: bool, start: int) -> CodePoints:
-        match = re.compile(r"\{(?:(?:gc|General_Category)=)?(\w+)\}").match(self.pattern, self.position)
-        if match is None:
-            raise self.error("expected a Unicode general category in braces, as in \\p{L},", start)
-        points = codepoints.general_category(match[1])
-        if points is None:
-            raise self.unsupported(f"the Unicode property {match[1]!r}", start)
-        self.position = match.end()
-        return codepoints.complement(points) if negated else points
-
-    def code_point(self, kind: str, start: int) -> int:
-        def hexadecimal(digits: str) -> re.Match[str] | None:
-            return re.compile(digits).match(self.pattern, self.position)
-
-        if kind == "x":
-            match = hexadecimal(r"([0-9A-Fa-f]{2})")
-        else:
-            match = hexadecimal(r"([0-9A-Fa-f]{4})") or hexadecimal(r"\{([0-9A-Fa-f]{1,6})\}")
-        if match is None:
-            raise self.error(f"expected hexadecimal digits after \\{kind},", start)
-        self.position = match.end()
-        point = int(match[1], 16)
-        if 0xD800 <= point <= 0xDBFF and (pair := hexadecimal(r"\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})")):
-            self.position = pair.end()
-            point = 0x10000 + ((point - 0xD800) << 10) + (int(pair[1], 16) - 0xDC00)
-        if point > 0x10FFFF:
-            raise self.error(f"U+{point:X} is not a code point,", start)
-        return point
-
-    def character_class(self, start: int) -> CodePoints:
-        negated = self.take("^")
-        if self.peek() == "]":
-            raise self.error("an empty class; write \\] for a literal bracket,", start)
-        ranges: list[tuple[int, int]] = []
-        while not self.take("]"):
-            if not self.peek():
-                raise self.error("a class is never closed,", start)
-            at = self.position
-            low = self.class_member()
-            if self.peek() == "-" and self.pattern[self.position + 1 : self.position + 2] not in ("]", ""):
-                self.position += 1
-                high = self.class_member()
-                if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or high[0][0] != high[0][1]:
-                    raise self.error("a range needs one character on each side,", at)
-                if high[0][0] < low[0][0]:
-                    raise self.error("the ends of a range are out of order", at)
-                low = ((low[0][0], high[0][0]),)
-            ranges.extend(low)
-        points = codepoints.normalize(ranges)
-        return codepoints.complement(points) if negated else points
-
-    def class_member(self) -> CodePoints:
-        start = self.position
-        character = self.peek()
-        self.position += 1
-        if character != "\\":
-            return self.literal(ord(character), start).points
-        if self.peek() == "b":  # inside a class it is a backspace
-            self.position += 1
-            return ((0x08, 0x08),)
-        if self.peek() == "-":
-            self.position += 1
-            return ((ord("-"),) * 2,)
-        return self.escaped_points(start)
+        return Chars(self.escaped_points(start))

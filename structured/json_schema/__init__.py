@@ -1,0 +1,1 @@
+"""JSON Schema documents of every draft, read into one form."""

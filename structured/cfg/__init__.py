@@ -1,0 +1,1 @@
+"""Context-free grammars: readers of GBNF and Lark, and the machines that serve what was read."""

@@ -1,50 +1,52 @@
-"""Vocabularies that cannot spell every byte: which configurations does no sequence of tokens complete?
+"""Vocabularies that cannot spell every byte: what becomes of texts that no sequence of tokens completes?
 
 Most tokenizers have a token for each byte, and then a text that can be completed in bytes can be completed in tokens.
-Some lack a few (control characters, lead bytes of rare scripts). A grammar that needs such a byte could lead a model to
-a position from which no token is allowed, so those positions are found beforehand and made unreachable. The search is
-exhaustive over the configurations that tokens reach, hence exact, and refuses what it cannot finish.
+Some lack a few (control characters, lead bytes of rare scripts), and a grammar that needs such a byte could lead a
+model to a position from which no token is allowed.
+
+For most lexemes that cannot happen: from every state, each result can still be reached by bytes that are tokens of
+their own (a string may hold a rare character, but it can also end). Then the source's promise, that whatever it enters
+can be completed, holds in tokens too, and nothing needs to be done. This is checked once for every table.
+
+If it fails for some table, all positions that tokens reach are searched, and those that no sequence of tokens completes
+are made unreachable. That is exact, and refuses what it cannot finish.
 """
 
 from __future__ import annotations
 
-import time
+import numba
+import numpy as np
+import numpy.typing as npt
 
-from latticework.structured.errors import GrammarError, UnsupportedGrammarError
-from latticework.structured.limits import GrammarLimits
-from latticework.structured.runtime.graph import ConfigurationGraph
-from latticework.structured.runtime.kernels import DEAD
+from latticework.structured.runtime.lexeme_masks import TableForm
 
 
-def block_unspellable(graph: ConfigurationGraph, limits: GrammarLimits, field: str) -> None:
-    """Block every configuration of ``graph`` that no sequence of tokens completes.
+def is_spelled(form: TableForm, usable: npt.NDArray[np.bool_]) -> bool:
+    """Whether from each state of a table all its outcomes can be reached by ``usable`` bytes (``bool[256]``) alone."""
+    columns = np.unique(form.classes[usable])
+    reached = np.zeros_like(form.outcomes)
+    states = np.arange(len(reached))
+    for results in (form.result, form.end):
+        some = results >= 0
+        reached[states[some], results[some] >> 6] |= np.uint64(1) << (results[some] & 63).astype(np.uint64)
+    for state, _, result in form.specials.tolist():
+        reached[state, result >> 6] |= np.uint64(1 << (result & 63))
+    _close(form.delta, columns, reached)
+    return bool((reached == form.outcomes).all())
 
-    Raises:
-        GrammarError: The start is one of them.
-        UnsupportedGrammarError: The grammar is too large to be searched within ``limits.compile_seconds``.
-    """
-    deadline = time.monotonic() + limits.compile_seconds
-    sources: dict[int, set[int]] = {graph.start: set()}
-    todo = [graph.start]
-    while todo:
-        if time.monotonic() > deadline:
-            raise UnsupportedGrammarError(
-                field,
-                "the vocabulary lacks single-byte tokens that it needs, and it is too large to be checked",
-            )
-        source = todo.pop()
-        for target in {target for _, target in graph.successors(source) if target != DEAD}:
-            if target not in sources:
-                sources[target] = set()
-                todo.append(target)
-            sources[target].add(source)
-    completable = [configuration for configuration in sources if graph.accepts(configuration)]
-    seen = set(completable)
-    while completable:
-        for source in sources[completable.pop()]:
-            if source not in seen:
-                seen.add(source)
-                completable.append(source)
-    if graph.start not in seen:
-        raise GrammarError(field, "no sequence of the vocabulary's tokens spells any text of it")
-    graph.block(frozenset(sources) - seen)
+
+@numba.njit(cache=True, nogil=True)
+def _close(delta, columns, reached):  # type: ignore[no-untyped-def]
+    """Add to the bit set of each state those of its targets, until nothing changes."""
+    changed = True
+    while changed:
+        changed = False
+        for state in range(delta.shape[0] - 1, -1, -1):
+            for column in columns:
+                target = delta[state, column]
+                if target >= 0:
+                    for word in range(reached.shape[1]):
+                        joined = reached[state, word] | reached[target, word]
+                        if joined != reached[state, word]:
+                            reached[state, word] = joined
+                            changed = True

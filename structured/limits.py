@@ -14,13 +14,15 @@ class GrammarLimits:
         max_nesting: Depth of brackets in a JSON payload, of groups in a regex.
         max_states: Configurations that one compiled grammar may discover over its life.
         compile_seconds: Wall time for compiling, checked between steps of the work.
-        mask_seconds: Wall time for one mask that was not ready, so that no grammar can stall a whole batch.
-        mask_bytes: Memory for the ready masks of one compiled grammar; the least recently used go first.
+        ahead_answers, ahead_seconds: How much is asked ahead of the first token, so that later masks need not wait:
+            answers of the grammar, and processor time. No error: what was not asked then is when a text comes to it.
+        mask_seconds: Processor time for one mask that was not ready, so that no grammar can stall a whole batch.
     """
 
     max_source_bytes: int = 512 * 1024
     max_nesting: int = 64
     max_states: int = 50_000
     compile_seconds: float = 10.0
+    ahead_answers: int = 4096
+    ahead_seconds: float = 0.06
     mask_seconds: float = 2.0
-    mask_bytes: int = 64 * 1024 * 1024

@@ -15,6 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from latticework.structured.errors import GrammarError
+from latticework.structured.json_options import JsonOptions
+
+_SERVED = JsonOptions()
 
 
 class GrammarKind(StrEnum):
@@ -36,23 +39,25 @@ class GrammarSpec:
         kind: Which of the six kinds.
         text: The payload: canonical JSON for ``json_schema``, ``choice`` and ``structural_tag`` (key order is kept:
             it can carry meaning), the source for ``regex`` and ``grammar``, empty for ``json_object``.
+        options: How the document of the two JSON kinds may be written; without meaning for the others.
     """
 
     kind: GrammarKind
     text: str
+    options: JsonOptions = _SERVED
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any] | bool | str) -> GrammarSpec:
+    def json_schema(cls, schema: Mapping[str, Any] | bool | str, options: JsonOptions = _SERVED) -> GrammarSpec:
         """A JSON document valid under ``schema`` (a mapping, a boolean schema, or either as JSON text)."""
         parsed = _parse_json(GrammarKind.JSON_SCHEMA, schema) if isinstance(schema, str) else schema
         if not isinstance(parsed, Mapping | bool):
             raise GrammarError("json_schema", f"a schema is an object or a boolean, not {_json_type(parsed)}")
-        return cls(GrammarKind.JSON_SCHEMA, _dump(GrammarKind.JSON_SCHEMA, parsed))
+        return cls(GrammarKind.JSON_SCHEMA, _dump(GrammarKind.JSON_SCHEMA, parsed), options)
 
     @classmethod
-    def json_object(cls) -> GrammarSpec:
+    def json_object(cls, options: JsonOptions = _SERVED) -> GrammarSpec:
         """Any JSON object."""
-        return cls(GrammarKind.JSON_OBJECT, "")
+        return cls(GrammarKind.JSON_OBJECT, "", options)
 
     @classmethod
     def regex(cls, pattern: str) -> GrammarSpec:
@@ -88,8 +93,9 @@ class GrammarSpec:
 
     @cached_property
     def key(self) -> str:
-        """Content hash (hex SHA-256) of kind and payload: the name under which a compiled grammar is cached."""
-        return hashlib.sha256(f"{self.kind}\0{self.text}".encode("utf-8", "surrogatepass")).hexdigest()
+        """Content hash (hex SHA-256) of everything: the name under which a compiled grammar is cached."""
+        content = f"{self.kind}\0{self.options.key}\0{self.text}"
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
     @cached_property
     def payload(self) -> Any:

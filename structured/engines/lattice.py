@@ -1,18 +1,26 @@
-"""``lattice``: our own engine. A constraint becomes an automaton, the mask runtime does the rest."""
+"""``lattice``: our own engine. A constraint becomes a source or an automaton, the mask runtime does the rest.
+
+Every kind of constraint has one ``case`` in :func:`source_of`. What it gives is either a
+:class:`~latticework.structured.pushdown.protocol.PushdownSource` (lexeme tables and continuations) or a plain
+:class:`~latticework.structured.automaton.Automaton`; :func:`compile_source` binds either to a vocabulary.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from latticework.structured.automata.choice import Choice
-from latticework.structured.automata.json_value import JsonValue, Whitespace
-from latticework.structured.automata.regex import regex
 from latticework.structured.automaton import Automaton
+from latticework.structured.cfg.compiling import compile_gbnf, compile_lark
+from latticework.structured.engines.grammar_syntax import is_gbnf
+from latticework.structured.engines.lattice_json import json_document_source
+from latticework.structured.engines.lattice_tags import structural_tag_source
+from latticework.structured.engines.lattice_texts import choice_source, regex_source
 from latticework.structured.errors import UnsupportedGrammarError
 from latticework.structured.limits import GrammarLimits
-from latticework.structured.runtime.graph import ConfigurationGraph
+from latticework.structured.pushdown.plain import AutomatonSource
+from latticework.structured.pushdown.protocol import PushdownSource
+from latticework.structured.runtime.machine import Machine
 from latticework.structured.runtime.matcher import LatticeMatcher
-from latticework.structured.runtime.spelling import block_unspellable
 from latticework.structured.spec import GrammarKind, GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
 
@@ -21,46 +29,57 @@ NAME = "lattice"
 
 @dataclass(frozen=True, eq=False)
 class LatticeGrammar:
-    """A compiled constraint: its configuration graph, shared by all its matchers."""
+    """A compiled constraint: its machine, shared by all its matchers."""
 
     spec: GrammarSpec
     vocabulary: Vocabulary
-    graph: ConfigurationGraph
+    machine: Machine
     engine: str = NAME
 
     def matcher(self) -> LatticeMatcher:
         """See :meth:`CompiledGrammar.matcher`."""
-        return LatticeMatcher(self.graph)
+        return LatticeMatcher(self.machine)
 
 
 class LatticeEngine:
-    """Serves ``regex``, ``choice`` and ``json_object``; refuses the other kinds by name, so that ``auto`` goes on."""
+    """Serves every kind of constraint. What it cannot enforce whole it refuses by name, so that ``auto`` goes on."""
 
     name = NAME
 
     def compile(self, spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimits) -> LatticeGrammar:
         """See :meth:`GrammarEngine.compile`."""
-        return compile_automaton(automaton_of(spec, limits), spec, vocabulary, limits)
+        return compile_source(source_of(spec, vocabulary, limits), spec, vocabulary, limits)
 
 
-def automaton_of(spec: GrammarSpec, limits: GrammarLimits) -> Automaton:
-    """The automaton of a constraint. Raises ``UnsupportedGrammarError`` for kinds that have none yet."""
+def source_of(spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimits) -> PushdownSource | Automaton:
+    """The language of a constraint.
+
+    ``vocabulary`` is for kinds that name special tokens (``vocabulary.special_names``); masks are not made here.
+
+    Raises:
+        UnsupportedGrammarError, GrammarError, BudgetExceededError: See :meth:`GrammarEngine.compile`.
+    """
     match spec.kind:
         case GrammarKind.REGEX:
-            return regex(spec.text, max_states=limits.max_states, max_nesting=limits.max_nesting)
+            return regex_source(spec.text, limits)
         case GrammarKind.CHOICE:
-            return Choice(spec.payload)
-        case GrammarKind.JSON_OBJECT:
-            return JsonValue(objects_only=True, whitespace=Whitespace.LINE, max_depth=limits.max_nesting)
+            return choice_source(spec.payload)
+        case GrammarKind.JSON_SCHEMA | GrammarKind.JSON_OBJECT:
+            return json_document_source(spec, limits)
+        case GrammarKind.GRAMMAR:
+            return (compile_gbnf if is_gbnf(spec.text) else compile_lark)(spec.text, limits)
+        case GrammarKind.STRUCTURAL_TAG:
+            return structural_tag_source(spec.payload, vocabulary, limits)
         case _:
             raise UnsupportedGrammarError(spec.kind, f"engine {NAME!r} does not serve this kind of constraint")
 
 
-def compile_automaton(
-    automaton: Automaton, spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimits
+def compile_source(
+    source: PushdownSource | Automaton, spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimits
 ) -> LatticeGrammar:
-    """Bind an automaton to a vocabulary; this is all that a new kind of constraint needs."""
-    graph = ConfigurationGraph(automaton, vocabulary, limits, spec.kind)
-    if not automaton.completable_with(vocabulary.single_bytes):
-        block_unspellable(graph, limits, spec.kind)
-    return LatticeGrammar(spec, vocabulary, graph)
+    """Bind a language to a vocabulary; this is all that a new kind of constraint needs."""
+    spelled = None
+    if not isinstance(source, PushdownSource):
+        spelled = source.completable_with(vocabulary.single_bytes)
+        source = AutomatonSource(source)
+    return LatticeGrammar(spec, vocabulary, Machine(source, vocabulary, limits, spec.kind, spelled=spelled))

@@ -22,7 +22,7 @@ import numpy as np
 from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
 from latticework.structured.engines.grammar_syntax import is_gbnf
-from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR
+from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR, refuse_other_layouts
 from latticework.structured.engines.llguidance_schema import close_keys
 from latticework.structured.engines.llguidance_tags import format_to_lark
 from latticework.structured.engines.per_vocabulary import PerVocabulary
@@ -225,6 +225,7 @@ class _ByteTokenizer:
 
 def _lark(spec: GrammarSpec, tokenizer: Any) -> str:
     """The constraint in llguidance's dialect of Lark."""
+    refuse_other_layouts(spec, NAME)
     from llguidance import regex_to_lark
 
     match spec.kind:

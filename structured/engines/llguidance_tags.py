@@ -31,26 +31,22 @@ from latticework.structured.engines.llguidance_lexemes import (
 from latticework.structured.engines.schema_check import check_schema
 from latticework.structured.errors import GrammarError, UnsupportedGrammarError
 from latticework.structured.spec import GrammarKind
+from latticework.structured.tags.members import COMMON_MEMBERS, Members, check_members, flag, items, string, texts
 
 #: A schema and the field that errors name, to a ``%json`` directive.
 JsonRule = Callable[[Any, str], str]
 
 # The members of each format, and the values that leave a member without effect.
-_MEMBERS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "const_string": {"value": ()},
-    "json_schema": {"json_schema": (), "style": ("json",), "any_order": (False,), "excludes": ([],)},
-    "regex": {"pattern": ()},
+_MEMBERS: dict[str, Members] = {
+    **COMMON_MEMBERS,
+    "json_schema": {
+        "json_schema": (),
+        "style": ("json",),
+        "any_order": (False,),
+        "excludes": ([],),
+        "max_whitespace_cnt": (),
+    },
     "any_text": {"excludes": (), "max_tokens": (None,), "max_chars": (None,)},
-    "token": {"token": ()},
-    "sequence": {"elements": ()},
-    "or": {"elements": ()},
-    "optional": {"content": ()},
-    "plus": {"content": ()},
-    "star": {"content": ()},
-    "repeat": {"content": (), "min": (), "max": ()},
-    "tag": {"begin": (), "content": (), "end": ()},
-    "triggered_tags": {"triggers": (), "tags": (), "excludes": (), "at_least_one": (), "stop_after_first": ()},
-    "tags_with_separator": {"tags": (), "separator": (), "at_least_one": (), "stop_after_first": ()},
 }
 _OPENS = {"object": b"{", "array": b"[", "string": b'"', "boolean": b"tf", "null": b"n"}
 _NUMBER_OPENS, _NUMBER_EXTENDS = b"-0123456789", b"0123456789.eE"
@@ -93,16 +89,16 @@ class _Translation:
             raise GrammarError(where, "expected an object with a 'type'")
         if kind not in _MEMBERS:
             raise UnsupportedGrammarError(where, f"llguidance does not serve formats of type {kind!r}")
-        _check_members(where, kind, value)
+        check_members(where, value, _MEMBERS[kind])
         match kind:
             case "const_string":
-                return self._text(where, _string(where, value, "value"))
+                return self._text(where, string(where, value, "value"))
             case "json_schema":
                 return self._document(where, value)
             case "regex":
-                return _pattern(where, _string(where, value, "pattern"))
+                return _pattern(where, string(where, value, "pattern"))
             case "any_text":
-                return self._free_text(where, _strings(where, value, "excludes"), ends)
+                return self._free_text(where, texts(where, value, "excludes"), ends)
             case "token":
                 return self._token(where, value.get("token"))
             case "sequence":
@@ -118,7 +114,7 @@ class _Translation:
         return self._repeated(where, kind, value, ends)
 
     def _elements(self, where: str, value: Mapping[str, Any], member: str, ends: _Ends) -> list[Piece]:
-        return [self.piece(f"{where}/{member}/{i}", item, ends) for i, item in enumerate(_list(where, value, member))]
+        return [self.piece(f"{where}/{member}/{i}", item, ends) for i, item in enumerate(items(where, value, member))]
 
     def _repeated(self, where: str, kind: str, value: Mapping[str, Any], ends: _Ends) -> Piece:
         content = self.piece(f"{where}/content", value.get("content"), ends)
@@ -175,26 +171,26 @@ class _Translation:
         raise GrammarError(where, "expected a string or a token")
 
     def _tags(self, where: str, value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-        tags = [(f"{where}/tags/{i}", item) for i, item in enumerate(_list(where, value, "tags"))]
+        tags = [(f"{where}/tags/{i}", item) for i, item in enumerate(items(where, value, "tags"))]
         for path, item in tags:
             if not isinstance(item, Mapping) or item.get("type") != "tag":
                 raise GrammarError(path, "expected a format of type 'tag'")
-            _check_members(path, "tag", item)
+            check_members(path, item, _MEMBERS["tag"])
         return tags
 
     def _separated(self, where: str, value: Mapping[str, Any]) -> Piece:
         tags = choice([self._tag(path, item) for path, item in self._tags(where, value)])
-        if not _flag(where, value, "stop_after_first"):
-            separator = self._text(where, _string(where, value, "separator"))
+        if not flag(where, value, "stop_after_first"):
+            separator = self._text(where, string(where, value, "separator"))
             tags = series(tags, Repeated(series(separator, tags), 0, None))
-        return tags if _flag(where, value, "at_least_one") else Repeated(tags, 0, 1)
+        return tags if flag(where, value, "at_least_one") else Repeated(tags, 0, 1)
 
     def _triggered(self, where: str, value: Mapping[str, Any], ends: _Ends) -> Piece:
-        triggers = _strings(where, value, "triggers")
-        excludes = [*_strings(where, value, "excludes"), *(ends or ())]
+        triggers = texts(where, value, "triggers")
+        excludes = [*texts(where, value, "excludes"), *(ends or ())]
         _refuse_overlaps(where, triggers, excludes)
         tags = self._tags(where, value)
-        at_least_one, once = _flag(where, value, "at_least_one"), _flag(where, value, "stop_after_first")
+        at_least_one, once = flag(where, value, "at_least_one"), flag(where, value, "stop_after_first")
         first = choice([self._tag(path, item) for path, item in tags])
         if at_least_one and once:
             return first
@@ -211,7 +207,7 @@ class _Translation:
         branches: list[Piece] = []
         after: dict[str, list[Piece]] = {}
         for where, tag in tags:
-            begin = _string(where, tag, "begin")
+            begin = string(where, tag, "begin")
             matching = [trigger for trigger in triggers if begin.startswith(trigger)]
             if len(matching) != 1:
                 raise GrammarError(where, f"'begin' must start with exactly one trigger, not {len(matching)}")
@@ -261,15 +257,6 @@ class _Translation:
         return self._special(where, ids[0])
 
 
-def _check_members(where: str, kind: str, value: Mapping[str, Any]) -> None:
-    known = _MEMBERS[kind]
-    for member, given in value.items():
-        if member == "type" or (kind == "json_schema" and member == "max_whitespace_cnt"):
-            continue
-        if member not in known or (known[member] and given not in known[member]):
-            raise UnsupportedGrammarError(f"{where}/{member}", f"llguidance does not enforce {given!r} here")
-
-
 def _refuse_overlaps(where: str, triggers: list[str], excludes: list[str]) -> None:
     if not triggers:
         raise GrammarError(f"{where}/triggers", "expected a non-empty array")
@@ -311,29 +298,5 @@ def _rewritten(node: regex_syntax.Node, field: str) -> str:
             return f"(?:{_rewritten(inner, field)}){{{low},{'' if high is None else high}}}"
         case regex_syntax.Anchor():
             raise UnsupportedGrammarError(field, "anchors are served only at the ends of a pattern")
-
-
-def _string(where: str, value: Mapping[str, Any], member: str) -> str:
-    if not isinstance(text := value.get(member), str):
-        raise GrammarError(f"{where}/{member}", "expected a string")
-    return text
-
-
-def _list(where: str, value: Mapping[str, Any], member: str) -> list[Any]:
-    if not isinstance(items := value.get(member), list) or not items:
-        raise GrammarError(f"{where}/{member}", "expected a non-empty array")
-    return items
-
-
-def _strings(where: str, value: Mapping[str, Any], member: str) -> list[str]:
-    """A possibly missing array of strings, none of them empty: each is contained in any text."""
-    items = value.get(member, [])
-    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
-        raise GrammarError(f"{where}/{member}", "expected an array of non-empty strings")
-    return items
-
-
-def _flag(where: str, value: Mapping[str, Any], member: str) -> bool:
-    if not isinstance(flag := value.get(member, False), bool):
-        raise GrammarError(f"{where}/{member}", "expected true or false")
-    return flag
+        case regex_syntax.Look():
+            raise UnsupportedGrammarError(field, "lookaround and word boundaries are not served")

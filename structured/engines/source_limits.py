@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from latticework.structured.errors import BudgetExceededError, GrammarError
 from latticework.structured.limits import GrammarLimits
 from latticework.structured.spec import GrammarKind, GrammarSpec
 
 #: Wrappers that a structural tag puts around a schema: its own format objects and lists.
 _TAG_NESTING = 16
+
+#: Escapes, quoted strings and character classes: brackets do not count in them.
+_ESCAPE, _STRING, _CLASS = r"\\.?", r'"(?:[^"\\]|\\.?)*"?', r"\[(?:[^\]\\]|\\.?)*\]?"
+_JSON_BRACKETS = "[{", "]}", re.compile(f"{_ESCAPE}|{_STRING}", re.DOTALL)
+_BRACKETS = {
+    GrammarKind.REGEX: ("(", ")", re.compile(f"{_ESCAPE}|{_CLASS}", re.DOTALL)),
+    GrammarKind.GRAMMAR: ("(", ")", re.compile(f"{_ESCAPE}|{_STRING}|{_CLASS}", re.DOTALL)),
+}
 
 
 def check_limits(spec: GrammarSpec, limits: GrammarLimits) -> None:
@@ -29,31 +39,9 @@ def check_limits(spec: GrammarSpec, limits: GrammarLimits) -> None:
 
 def nesting(spec: GrammarSpec) -> int:
     """Depth of brackets in the payload, of groups in a regex or a grammar. Linear, without recursion."""
-    if spec.kind is GrammarKind.REGEX:
-        return _depth(spec.text, "(", ")", quotes="", classes=True)
-    if spec.kind is GrammarKind.GRAMMAR:
-        return _depth(spec.text, "(", ")", quotes='"', classes=True)
-    return _depth(spec.text, "[{", "]}", quotes='"', classes=False)
-
-
-def _depth(text: str, opening: str, closing: str, *, quotes: str, classes: bool) -> int:
-    """Deepest nesting outside quoted strings and character classes; a backslash hides the next character."""
+    opening, closing, ignored = _BRACKETS.get(spec.kind, _JSON_BRACKETS)
     depth = deepest = 0
-    inside: str | None = None  # the character that ends the string or class we are in
-    characters = iter(text)
-    for character in characters:
-        if character == "\\":
-            next(characters, None)
-        elif inside is not None:
-            if character == inside:
-                inside = None
-        elif character in quotes:
-            inside = character
-        elif classes and character == "[":
-            inside = "]"
-        elif character in opening:
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in closing:
-            depth -= 1
+    for bracket in re.findall(f"[{re.escape(opening + closing)}]", ignored.sub("", spec.text)):
+        depth += 1 if bracket in opening else -1
+        deepest = max(deepest, depth)
     return deepest

@@ -1,7 +1,7 @@
 """The two forms of a structural tag, as data: what both wrapped engines need to know about one.
 
-*Legacy*: ``{"structures": [{"begin", "schema", "end"}, ...], "triggers": [...]}``. *Format*: ``{"type":
-"structural_tag", "format": {"type": ..., ...}}``, a tree of formats.
+*Legacy*: ``{"structures": [{"begin", "schema", "end"}, ...], "triggers": [...]}``, in SGLang also ``at_least_one``.
+*Format*: ``{"type": "structural_tag", "format": {"type": ..., ...}}``, a tree of formats.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from latticework.structured.engines.schema_check import check_schema
-from latticework.structured.errors import GrammarError
+from latticework.structured.errors import GrammarError, UnsupportedGrammarError
 from latticework.structured.spec import GrammarKind
 
+#: Types of formats beyond xgrammar's (:mod:`latticework.structured.presets.formats`).
+OUR_FORMATS = frozenset(("names", "substring", "tree", "referring"))
+
 _FIELD = GrammarKind.STRUCTURAL_TAG
+_LEGACY_MEMBERS = frozenset(("type", "structures", "triggers", "at_least_one"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ def is_legacy(tag: Mapping[str, Any]) -> bool:
 
 def legacy_tags(tag: Mapping[str, Any]) -> list[LegacyTag]:
     """Check and read the legacy form. Raises ``GrammarError`` naming the member that is wrong."""
+    if unknown := sorted(tag.keys() - _LEGACY_MEMBERS):
+        raise GrammarError(_FIELD, f"{unknown[0]}: no member of the form with 'structures'")
     structures, triggers = tag["structures"], tag.get("triggers")
     if not isinstance(structures, list) or not structures:
         raise GrammarError(_FIELD, "structures: expected a non-empty array")
@@ -74,17 +80,37 @@ def in_format_form(tag: Mapping[str, Any]) -> dict[str, Any]:
         }
         for item in legacy_tags(tag)
     ]
-    return {"type": "structural_tag", "format": {"type": "triggered_tags", "triggers": tag["triggers"], "tags": tags}}
+    return triggered(tag, tags)
+
+
+def triggered(legacy: Mapping[str, Any], tags: list[dict[str, Any]]) -> dict[str, Any]:
+    """The format form of a legacy tag whose structures are written as ``tags``."""
+    once = legacy.get("at_least_one", False)
+    if not isinstance(once, bool):
+        raise GrammarError(_FIELD, "at_least_one: expected true or false")
+    found = {"type": "triggered_tags", "triggers": legacy["triggers"], "tags": tags, "at_least_one": once}
+    return {"type": "structural_tag", "format": found}
 
 
 def embedded_schemas(tag: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every ``json_schema``-bearing format in the ``format`` form, with the path that leads to it."""
+    return ((where, value) for where, value in _formats(tag) if "json_schema" in value)
+
+
+def refuse_our_formats(tag: Mapping[str, Any], engine: str) -> None:
+    """Raise ``UnsupportedGrammarError`` for formats that only our own engine has, which ``engine`` is not."""
+    for where, value in _formats(tag):
+        if value.get("type") in OUR_FORMATS:
+            raise UnsupportedGrammarError(f"{_FIELD}/{where}", f"{engine} has no formats of type {value['type']!r}")
+
+
+def _formats(tag: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object in the ``format`` form outside of schemas, with its path."""
     pending: list[tuple[str, Any]] = [("format", tag["format"])]
     while pending:
         where, value = pending.pop()
         if isinstance(value, list):
             pending.extend((f"{where}/{i}", item) for i, item in enumerate(value))
         elif isinstance(value, dict):
-            if "json_schema" in value:
-                yield where, value
+            yield where, value
             pending.extend((f"{where}/{k}", item) for k, item in value.items() if k != "json_schema")

@@ -22,11 +22,22 @@ from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
 from latticework.structured.engines.deadline import run_with_deadline
 from latticework.structured.engines.grammar_syntax import is_gbnf
-from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR, MAX_WHITESPACE
+from latticework.structured.engines.json_layout import (
+    ITEM_SEPARATOR,
+    KEY_SEPARATOR,
+    MAX_WHITESPACE,
+    refuse_other_layouts,
+)
 from latticework.structured.engines.per_vocabulary import PerVocabulary
 from latticework.structured.engines.regex_limits import ignored_construct
 from latticework.structured.engines.schema_check import check_schema
-from latticework.structured.engines.structural_tag import embedded_schemas, is_legacy, legacy_tags
+from latticework.structured.engines.structural_tag import (
+    embedded_schemas,
+    is_legacy,
+    legacy_tags,
+    refuse_our_formats,
+    triggered,
+)
 from latticework.structured.engines.xgrammar_schema import refuse_unenforced
 from latticework.structured.errors import GrammarError, UnsupportedGrammarError
 from latticework.structured.limits import GrammarLimits
@@ -174,6 +185,7 @@ def make_compiler(vocabulary: Vocabulary) -> Any:
 
 def _refuse(spec: GrammarSpec) -> None:
     """Raise for what xgrammar would accept and not enforce."""
+    refuse_other_layouts(spec, NAME)
     if spec.kind is GrammarKind.JSON_SCHEMA:
         refuse_unenforced(spec.payload, spec.kind)
     elif spec.kind is GrammarKind.REGEX:
@@ -207,6 +219,7 @@ def _literal(text: str) -> str:
 def _tag_format(tag: dict[str, Any]) -> dict[str, Any]:
     """The tag in the ``format`` form, every schema in it checked and its blanks bounded. Changes ``tag``."""
     if not is_legacy(tag):
+        refuse_our_formats(tag, NAME)
         for where, content in embedded_schemas(tag):
             _check_content(where, content)
             content.setdefault("max_whitespace_cnt", MAX_WHITESPACE)
@@ -216,8 +229,7 @@ def _tag_format(tag: dict[str, Any]) -> dict[str, Any]:
         refuse_unenforced(item.schema, f"{GrammarKind.STRUCTURAL_TAG}/structures/{i}/schema")
         content = {"type": "json_schema", "json_schema": item.schema, "max_whitespace_cnt": MAX_WHITESPACE}
         tags.append({"type": "tag", "begin": item.begin, "content": content, "end": item.end})
-    triggered = {"type": "triggered_tags", "triggers": tag["triggers"], "tags": tags}
-    return {"type": "structural_tag", "format": triggered}
+    return triggered(tag, tags)
 
 
 def _check_content(where: str, content: dict[str, Any]) -> None:

@@ -11,7 +11,16 @@ from dataclasses import replace
 import numpy as np
 
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft, DraftKind, FloatArray
-from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows, verified_top_k
+from latticework.speculative.drafter import (
+    DraftBudget,
+    Drafter,
+    RequestView,
+    VerifiedRows,
+    read_prompt,
+    verified_hidden,
+    verified_prompt,
+    verified_top_k,
+)
 from latticework.speculative.grammar_drafter import forced_chain, forced_run
 from latticework.structured.engines.base import Matcher
 
@@ -29,10 +38,16 @@ class CascadeDrafter:
     def __init__(self, inner: Drafter) -> None:
         self._inner = inner
         self.verified_top_k = verified_top_k(inner)
+        self.verified_hidden = verified_hidden(inner)
+        self.verified_prompt = verified_prompt(inner)
 
     def begin(self, request: RequestView) -> None:
         """See :meth:`Drafter.begin`."""
         self._inner.begin(request)
+
+    def read_prompt(self, request: RequestView, shown: VerifiedRows, start: int) -> None:
+        """See :func:`~latticework.speculative.drafter.read_prompt`."""
+        read_prompt(self._inner, request, shown, start)
 
     def observe(self, request: RequestView, committed: Sequence[int], verified: VerifiedRows | None) -> None:
         """See :meth:`Drafter.observe`."""
@@ -46,10 +61,10 @@ class CascadeDrafter:
             return self._inner.draft(request, budget)
         view = replace(request, matcher=request.matcher.fork())
         draft = EMPTY_DRAFT
-        while (room := _room(budget, draft)) is not None and view.matcher is not None:
+        while (room := room_in(budget, draft)) is not None and view.matcher is not None:
             forced = forced_chain(forced_run(view.matcher, min(room.max_nodes, room.max_depth)))
-            draft = _advance(view, draft, forced)
-            if (room := _room(budget, draft)) is None or view.matcher.finished:
+            draft = advanced(view, draft, forced)
+            if (room := room_in(budget, draft)) is None or view.matcher.finished:
                 break
             guess = prune(self._inner.draft(view, room), view.matcher)
             if guess.kind is not DraftKind.DETERMINISTIC:
@@ -58,7 +73,7 @@ class CascadeDrafter:
                 return append(draft, guess)
             if not len(guess):
                 break
-            draft = _advance(view, draft, guess)
+            draft = advanced(view, draft, guess)
         return draft
 
     def end(self, request: RequestView) -> None:
@@ -122,13 +137,15 @@ def _scores(draft: Draft) -> FloatArray:
     return draft.score if draft.score is not None else np.full(len(draft), np.nan, np.float32)
 
 
-def _room(budget: DraftBudget, draft: Draft) -> DraftBudget | None:
+def room_in(budget: DraftBudget, draft: Draft) -> DraftBudget | None:
     """What of the budget is left after a chain, or ``None`` if nothing is."""
     left = min(budget.max_nodes, budget.max_depth) - len(draft)
-    return DraftBudget(budget.max_nodes - len(draft), budget.max_depth - len(draft)) if left > 0 else None
+    if left <= 0:
+        return None
+    return replace(budget, max_nodes=budget.max_nodes - len(draft), max_depth=budget.max_depth - len(draft))
 
 
-def _advance(view: RequestView, draft: Draft, chain: Draft) -> Draft:
+def advanced(view: RequestView, draft: Draft, chain: Draft) -> Draft:
     """``draft`` with ``chain`` at its end; the view is moved to the end of it."""
     if not len(chain):
         return draft

@@ -52,14 +52,18 @@ def forced_run(matcher: Matcher, limit: int) -> list[int]:
     Goes on where :meth:`Matcher.forced_tokens` stops, because an engine may look no further than one construct. The
     matcher is left where it was.
     """
+    return forced_into(matcher.fork(), limit)
+
+
+def forced_into(matcher: Matcher, limit: int) -> list[int]:
+    """As :func:`forced_run`, and the matcher is moved to the end of the run."""
     run: list[int] = []
-    ahead = matcher.fork()
     while len(run) < limit:
-        fresh = ahead.forced_tokens(limit - len(run))
+        fresh = matcher.forced_tokens(limit - len(run))
         if not fresh:
             break
         for token in fresh:
-            if not ahead.accept(token):  # the engine breaks its own law; what it refuses is not worth verifying
+            if not matcher.accept(token):  # the engine breaks its own law; what it refuses is not worth verifying
                 return run
             run.append(token)
     return run

@@ -31,6 +31,7 @@ _SEEDS = range(6)
 _STEPS = 25
 _ALPHABET = 5  # few distinct tokens, so that texts repeat and n-gram drafters find something
 _PROMPT = 12
+_SCOPES = (None, "tenant a")
 
 MakeDrafter = Callable[[], Drafter]
 
@@ -58,6 +59,18 @@ class DrafterLaws:
                 assert draft.depth.max(initial=0) <= budget.max_depth
                 life.advance(drafter)
             drafter.end(life.view)
+
+    def test_drafts_are_chains_where_nothing_else_is_verified(
+        self, make_drafter: MakeDrafter, grammar: CompiledGrammar | None
+    ) -> None:
+        drafter, life = make_drafter(), _Life("r", 4, grammar)
+        drafter.begin(life.view)
+        for _ in range(_STEPS):
+            draft = drafter.draft(life.view, DraftBudget(6, 4, branching=False))
+            draft.check()
+            assert draft.is_chain
+            assert len(draft) <= 4
+            life.advance(drafter)
 
     def test_same_history_gives_the_same_draft(
         self, make_drafter: MakeDrafter, grammar: CompiledGrammar | None
@@ -96,7 +109,7 @@ class DrafterLaws:
             for step in range(4 * _STEPS):
                 action = chance.random()
                 if action < 0.2 or not lives:
-                    life = _Life(f"r{step}", step, grammar)
+                    life = _Life(f"r{step}", step, grammar, chance.choice(_SCOPES))
                     lives[life.view.request_id] = life
                     drafter.begin(life.view)
                     continue
@@ -113,10 +126,27 @@ class DrafterLaws:
     def test_an_ended_request_may_begin_again(self, make_drafter: MakeDrafter, grammar: CompiledGrammar | None) -> None:
         drafter = make_drafter()
         for seed in _SEEDS:
-            _run(drafter, _Life("same id", seed, grammar))
+            _run(drafter, _Life("same id", seed, grammar, _SCOPES[seed % len(_SCOPES)]))
 
-    def test_nothing_is_kept_after_the_end(self, make_drafter: MakeDrafter, grammar: CompiledGrammar | None) -> None:
-        drafter, life = make_drafter(), _Life("a-request-id-that-is-unique", 3, grammar)
+    @pytest.mark.parametrize("scope", [None, "tenant b"])
+    def test_nothing_is_learnt_across_scopes(
+        self, make_drafter: MakeDrafter, grammar: CompiledGrammar | None, scope: str | None
+    ) -> None:
+        """Whatever requests of other scopes, and those without one, have written: the drafts are a new drafter's."""
+        expected = _run(make_drafter(), _Life("r", 9, grammar, scope))
+        drafter, others = make_drafter(), [_Life(f"live {i}", i, grammar, other) for i, other in enumerate(_SCOPES)]
+        for life in others:
+            _run(drafter, life)
+            life = _Life(life.view.request_id, life.seed + 20, grammar, life.view.scope)  # one that goes on living
+            drafter.begin(life.view)
+            life.advance(drafter)
+        assert _run(drafter, _Life("r", 9, grammar, scope)) == expected
+
+    @pytest.mark.parametrize("scope", [None, "tenant a"])
+    def test_nothing_is_kept_after_the_end(
+        self, make_drafter: MakeDrafter, grammar: CompiledGrammar | None, scope: str | None
+    ) -> None:
+        drafter, life = make_drafter(), _Life("a-request-id-that-is-unique", 3, grammar, scope)
         _run(drafter, life)
         references: list[weakref.ref[object]] = [weakref.ref(life.view), weakref.ref(life.view.tokens)]
         del life
@@ -128,12 +158,13 @@ class DrafterLaws:
 class _Life:
     """One request: a prompt, then random steps that its grammar allows."""
 
-    def __init__(self, request_id: str, seed: int, grammar: CompiledGrammar | None) -> None:
+    def __init__(self, request_id: str, seed: int, grammar: CompiledGrammar | None, scope: str | None = None) -> None:
+        self.seed = seed
         self._chance = random.Random(seed)
         self._grammar = grammar
         prompt = np.array([self._chance.randrange(_ALPHABET) for _ in range(_PROMPT)], np.int32)
         matcher = None if grammar is None else grammar.matcher()
-        self.view = RequestView("".join(request_id), prompt, len(prompt), matcher)
+        self.view = RequestView("".join(request_id), prompt, len(prompt), matcher, scope, grammar)
 
     def advance(self, drafter: Drafter) -> None:
         """Commit one to three tokens, if the grammar has any left, and tell the drafter."""

@@ -1,9 +1,12 @@
 """Verification: which drafted tokens the target agrees with, and the one token it adds.
 
-Pure functions over arrays. Everything rests on :func:`match`: the caller chooses the target's token at the root and at
-every node exactly as plain decoding would have chosen it there, and the draft only decides how many of those choices
-can be used at once. So the output law is the target's own, whatever the (deterministic) draft was, and where the
-choices are a function of (seed, position) the output is bit-identical to decoding without a draft.
+The rules for deterministic drafts, pure functions over arrays; :mod:`~latticework.speculative.verify_sampled` has those
+for drafts that were sampled, :mod:`~latticework.speculative.verify_typical` the one that is not exact.
+
+Everything here rests on :func:`match`: the caller chooses the target's token at the root and at every node exactly as
+plain decoding would have chosen it there, and the draft only decides how many of those choices can be used at once. So
+the output law is the target's own, whatever the (deterministic) draft was, and where the choices are a function of
+(seed, position) the output is bit-identical to decoding without a draft.
 
 Rows. Row 0 is the target's output at the pending token (the root), row ``i + 1`` its output at node ``i``; each is the
 target after every transform the request asked for, grammar mask of *that* position included.
@@ -20,10 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latticework.speculative.chance import NO_TOKEN, draw
 from latticework.speculative.draft import ROOT, Draft, IntArray
-
-#: A row that allows no token. Harmless at a node nobody reaches (after an end token, say), an error at one reached.
-NO_TOKEN = -1
 
 
 @dataclass(frozen=True)
@@ -97,22 +98,3 @@ def sample_and_match(
     """
     depths = np.concatenate(([0], draft.depth)).astype(np.intp)
     return match(draft, draw(probabilities, uniforms[depths]), eos_ids)
-
-
-def draw(probabilities: npt.NDArray[np.floating[Any]], uniforms: npt.NDArray[np.float64]) -> IntArray:
-    """One token a row by inversion: the first whose cumulative probability exceeds ``uniforms[row] * total``.
-
-    Args:
-        probabilities: ``float[rows, V]``, non-negative; rows need not sum to one.
-        uniforms: ``float64[rows]`` in ``[0, 1)``.
-
-    Returns:
-        ``int32[rows]``; :data:`NO_TOKEN` where a row has no mass.
-    """
-    cumulative = np.cumsum(probabilities, axis=1, dtype=np.float64)
-    total = cumulative[:, -1:]
-    # The product may round up to the total itself; the last token with mass is then meant.
-    beyond = cumulative > np.minimum(uniforms[:, None] * total, np.nextafter(total, 0.0))
-    chosen: IntArray = beyond.argmax(axis=1).astype(np.int32)
-    chosen[~(total[:, 0] > 0.0)] = NO_TOKEN
-    return chosen

@@ -1,4 +1,4 @@
-"""What a plugin is: one switchable capability of one of four roles.
+"""What a plugin is: one switchable capability of one of five roles.
 
 Grammar plugins are :class:`~latticework.structured.engines.base.GrammarEngine` objects themselves. The other roles
 are a *factory*: a name, a pydantic model of its options, and ``create(options)``. All are found through the entry point
@@ -15,14 +15,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from latticework.plugins.inputs import InputGrammar
 from latticework.speculative.drafter import Drafter
 from latticework.structured.search.protocol import SearchPolicy
 
 
 class Role(StrEnum):
-    """The four kinds of capability. The value is the stem of the request option: ``lw_<role>``."""
+    """The five kinds of capability. The value is the stem of the request option: ``lw_<role>``."""
 
     ENGINE = "engine"
+    GRAMMAR = "grammar"
     DRAFTER = "drafter"
     PROCESSOR = "processor"
     SEARCH = "search"
@@ -30,6 +32,7 @@ class Role(StrEnum):
 
 ENTRY_POINT_GROUPS = {
     Role.ENGINE: "latticework.grammars",
+    Role.GRAMMAR: "latticework.factories",
     Role.DRAFTER: "latticework.drafters",
     Role.PROCESSOR: "latticework.processors",
     Role.SEARCH: "latticework.searches",
@@ -79,11 +82,11 @@ class Processor(Protocol):
         ...
 
 
-ProductT_co = TypeVar("ProductT_co", Drafter, Processor, SearchPolicy, covariant=True)
+ProductT_co = TypeVar("ProductT_co", InputGrammar, Drafter, Processor, SearchPolicy, covariant=True)
 
 
 class Factory(Protocol, Generic[ProductT_co]):
-    """What the entry points of drafters, processors and searches resolve to (a class without constructor arguments)."""
+    """What the entry points of all roles but the engines resolve to (a class without constructor arguments)."""
 
     name: str
     summary: str

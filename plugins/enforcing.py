@@ -1,19 +1,23 @@
 """A request's matcher as the engine's scheduler needs it: it never raises, and a failure ends that one request only.
 
 An exception in a mask would end the engine process, and with it every request. So a position whose mask cannot be
-computed gets one that allows end tokens only, and is remembered; whatever is then written there is not accepted, the
-engine ends that one request with an error, and :attr:`Enforcement.failure` says why.
+computed gets one that allows what no text consists of, special tokens other than end tokens, and is remembered;
+whatever is then written there is not accepted, the engine ends that one request with an error, and
+:attr:`Enforcement.failure` says why. End tokens would not do: an engine that looks for them before it asks the grammar
+takes the text for complete.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from latticework.plugins.base import Role
 from latticework.plugins.guard import isolatable, report
-from latticework.structured.bitmask import Bitmask, set_bit, words
+from latticework.plugins.mask_counts import is_timed, timed
+from latticework.structured.bitmask import Bitmask, clear_bit, set_bit, words
 from latticework.structured.engines.base import CompiledGrammar, Matcher
 
 _CONSEQUENCE = "one request ends here with an error"
@@ -78,14 +82,22 @@ class Enforcement:
 
     def fill(self, row: Bitmask) -> None:
         """Write the mask of this position into ``row`` (``int32[>= 1]``, all words are written)."""
+        if not is_timed():
+            self._fill_or_end(row)
+            return
+        began = time.perf_counter()
+        self._fill_or_end(row)
+        timed(self.compiled.engine, time.perf_counter() - began)
+
+    def _fill_or_end(self, row: Bitmask) -> None:
         try:
             if self._is_dead():
-                self._allow_ends(row)
+                self._allow_no_text(row)
             else:
                 self._fill(row)
         except BaseException as error:
             self._dead_end = (self._tokens.copy(), self._isolated(error))
-            self._allow_ends(row)
+            self._allow_no_text(row)
 
     def forced_tokens(self) -> list[int]:
         """See :meth:`Matcher.forced_tokens`; none if that fails."""
@@ -115,11 +127,18 @@ class Enforcement:
         self._matcher.fill_bitmask(whole)
         row[:] = whole[: len(row)]
 
-    def _allow_ends(self, row: Bitmask) -> None:
+    def _allow_no_text(self, row: Bitmask) -> None:
+        vocabulary, width = self.compiled.vocabulary, 32 * len(row)
         row.fill(0)
-        for token_id in self.compiled.vocabulary.eos_ids:
-            if token_id < 32 * len(row):
+        for token_id in vocabulary.special_ids - vocabulary.eos_ids:
+            if token_id < width:
                 set_bit(row, token_id)
+        if row.any():
+            return
+        row.fill(-1)  # something has to be sampled; it is not accepted
+        for token_id in vocabulary.eos_ids:
+            if token_id < width:
+                clear_bit(row, token_id)
 
     def _isolated(self, error: BaseException, consequence: str = _CONSEQUENCE) -> str:
         """Report a failure of the grammar engine and describe it; anything else is raised again."""

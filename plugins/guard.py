@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from types import TracebackType
 
 from latticework.plugins import metrics
@@ -18,8 +19,15 @@ logger = logging.getLogger("latticework.plugins")
 #: Seconds between two log lines about the same plugin.
 LOG_INTERVAL = 60.0
 
-_last_logged: dict[tuple[Role, str], float] = {}
-_suppressed: dict[tuple[Role, str], int] = {}
+
+class Area(StrEnum):
+    """What may fail beside the roles of plugins."""
+
+    EXPERIMENTS = "experiments"
+
+
+_last_logged: dict[tuple[str, str], float] = {}
+_suppressed: dict[tuple[str, str], int] = {}
 
 
 def isolatable(error: BaseException) -> bool:
@@ -27,7 +35,7 @@ def isolatable(error: BaseException) -> bool:
     return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
-def report(role: Role, plugin: str, error: BaseException, consequence: str) -> None:
+def report(role: Role | Area, plugin: str, error: BaseException, consequence: str) -> None:
     """Count one failure, and log it unless the same plugin was logged within :data:`LOG_INTERVAL`.
 
     Args:
@@ -68,7 +76,9 @@ class Guard:
 
     __slots__ = ("_consequence", "_on_failure", "_plugin", "_role", "failed")
 
-    def __init__(self, role: Role, plugin: str, consequence: str, on_failure: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, role: Role | Area, plugin: str, consequence: str, on_failure: Callable[[], None] | None = None
+    ) -> None:
         self._role = role
         self._plugin = plugin
         self._consequence = consequence

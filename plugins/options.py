@@ -12,21 +12,31 @@ import difflib
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from latticework.plugins.base import OFF, PluginOptions, Role
+from latticework.plugins.budgeting import BUDGET_OPTION, budget_of
+from latticework.plugins.json_layout import JSON_PREFIX, JsonLayout
 from latticework.plugins.registry import Registry, registry
+from latticework.plugins.requests import ARM_OPTION
+from latticework.plugins.scoping import SCOPE_OPTION, Scope
 from latticework.plugins.settings import Settings, load_settings
 from latticework.structured.errors import LatticeworkError
+from latticework.structured.json_options import JsonOptions
 
 PREFIX = "lw_"
 AUTO_ENGINE = "auto"
 
-_OPTIONAL_ROLES = (Role.DRAFTER, Role.PROCESSOR, Role.SEARCH)
+OptionsT = TypeVar("OptionsT", bound=PluginOptions)
+
+#: Options that every drafter has.
+_DRAFTER_OPTIONS = (SCOPE_OPTION, BUDGET_OPTION)
+
+_OPTIONAL_ROLES = (Role.GRAMMAR, Role.DRAFTER, Role.PROCESSOR, Role.SEARCH)
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,21 @@ class RequestOptions:
 
     Attributes:
         engine: Name of the grammar engine, or ``auto``.
+        json: How JSON documents may be written.
+        grammar: What makes the request's constraint out of its input.
         drafter, processor, search: The selected plugins.
+        scope: Which other requests the drafter may learn from.
+        budget: How many nodes are drafted in every step; ``None``: as many as pay.
     """
 
     engine: str = AUTO_ENGINE
+    json: JsonOptions = field(default_factory=JsonOptions)
+    grammar: Selection | None = None
     drafter: Selection | None = None
     processor: Selection | None = None
     search: Selection | None = None
+    scope: Scope = Scope.TENANT
+    budget: int | None = None
 
     @classmethod
     def parse(
@@ -75,9 +93,13 @@ class RequestOptions:
         _check_search_size(selections[Role.SEARCH], settings)
         return cls(
             engine=names[Role.ENGINE],
+            json=_json(given, settings),
+            grammar=selections[Role.GRAMMAR],
             drafter=selections[Role.DRAFTER],
             processor=selections[Role.PROCESSOR],
             search=selections[Role.SEARCH],
+            scope=_scope(given, settings),
+            budget=_budget(given, settings),
         )
 
 
@@ -108,8 +130,10 @@ def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], pl
     """Every key must be a role, or an option of the plugin selected for its role."""
     roles = {PREFIX + role for role in Role}
     for key in given:
-        if key in roles:
+        if key in roles or key.removeprefix(JSON_PREFIX) in JsonLayout.model_fields:
             continue
+        if key == ARM_OPTION:
+            raise LatticeworkError(key, "only a server with experiments in its settings ([ab]) has arms")
         role = next((role for role in _OPTIONAL_ROLES if key.startswith(f"{PREFIX}{role}_")), None)
         if role is None:
             raise LatticeworkError(key, f"unknown option{_meant(key, _known_keys(names, plugins))}")
@@ -119,6 +143,8 @@ def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], pl
             raise LatticeworkError(
                 key, f"is an option of a {role}, but none is on; set {PREFIX}{role} (one of {known})"
             )
+        if key in _DRAFTER_OPTIONS:
+            continue
         fields = plugins.factory(role, name).options.model_fields
         if key.removeprefix(f"{PREFIX}{role}_") not in fields:
             known = ", ".join(f"{PREFIX}{role}_{field}" for field in fields) or "none"
@@ -127,7 +153,11 @@ def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], pl
 
 
 def _known_keys(names: Mapping[Role, str], plugins: Registry) -> list[str]:
-    keys = [PREFIX + role for role in Role]
+    keys = [
+        *(PREFIX + role for role in Role),
+        *(JSON_PREFIX + field for field in JsonLayout.model_fields),
+        *_DRAFTER_OPTIONS,
+    ]
     for role in _OPTIONAL_ROLES:
         if names[role] != OFF:
             keys += [f"{PREFIX}{role}_{field}" for field in plugins.factory(role, names[role]).options.model_fields]
@@ -140,15 +170,47 @@ def _select(role: Role, name: str, given: Mapping[str, Any], settings: Settings,
         return None
     model = plugins.factory(role, name).options
     stem = f"{PREFIX}{role}_"
-    requested = {key.removeprefix(stem): value for key, value in given.items() if key.startswith(stem)}
+    own = {key: value for key, value in given.items() if key.startswith(stem) and key not in _DRAFTER_OPTIONS}
+    requested = {key.removeprefix(stem): value for key, value in own.items()}
     values = {**settings.role(role).options.get(name, {}), **requested}
     fields = {option: stem + option if option in requested else f"{role}.options.{name}.{option}" for option in values}
     return Selection(name, _validated(model, values, fields, default_field=PREFIX + role))
 
 
+def _scope(given: Mapping[str, Any], settings: Settings) -> Scope:
+    value = given.get(SCOPE_OPTION, settings.drafter.scope)
+    if value not in list(Scope):
+        raise LatticeworkError(SCOPE_OPTION, f"must be one of {', '.join(Scope)}, got {_shown(value)}")
+    return Scope(value)
+
+
+def _budget(given: Mapping[str, Any], settings: Settings) -> int | None:
+    value = given.get(BUDGET_OPTION, settings.drafter.budget)
+    try:
+        return budget_of(value)
+    except ValueError as error:
+        raise LatticeworkError(BUDGET_OPTION, f"{error}, got {_shown(value)}") from error
+
+
+def _json(given: Mapping[str, Any], settings: Settings) -> JsonOptions:
+    """How JSON may be written: as the request says, else as the deployment does."""
+    requested = {key.removeprefix(JSON_PREFIX): value for key, value in given.items() if key.startswith(JSON_PREFIX)}
+    if not requested:
+        return settings.grammar.json_layout.options()
+    values = {**settings.grammar.json_layout.model_dump(mode="json"), **requested}
+    layout = _validated(JsonLayout, values, {option: JSON_PREFIX + option for option in values}, JSON_PREFIX)
+    return layout.options()
+
+
+def compile_options(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Those of a request's options that decide what its constraint is compiled to."""
+    stems = (PREFIX + Role.ENGINE, JSON_PREFIX)
+    return {key: value for key, value in (extra or {}).items() if key.startswith(stems) and value is not None}
+
+
 def _validated(
-    model: type[PluginOptions], values: Mapping[str, Any], fields: Mapping[str, str], default_field: str
-) -> PluginOptions:
+    model: type[OptionsT], values: Mapping[str, Any], fields: Mapping[str, str], default_field: str
+) -> OptionsT:
     """``values`` as options, strictly; ``fields`` says what to call each one in an error."""
     converted = {
         option: _meant_type(value, model.model_fields[option].annotation) if option in model.model_fields else value

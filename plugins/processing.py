@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
 
+from latticework.plugins import metrics
 from latticework.plugins.base import Processor, ProcessorSession, Role
 from latticework.plugins.guard import Guard
 from latticework.speculative.draft import Draft
@@ -45,8 +47,10 @@ class GuardedProcessor:
         """See :meth:`ProcessorSession.apply`. Costs one copy of the row, so that a failure can be undone."""
         if not self.active:
             return
-        before = logits.clone()
+        before, began = logits.clone(), time.perf_counter()
         self._attempt(lambda session: session.apply(logits))
+        metrics.PROCESSOR_ROWS.labels(processor=self.name).inc()
+        metrics.PROCESSOR_SECONDS.labels(processor=self.name).inc(time.perf_counter() - began)
         if not self.active:
             logits.copy_(before)
 

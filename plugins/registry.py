@@ -56,7 +56,7 @@ class Registry:
         return tuple(name for name in sorted(self._loaders.get(role, {})) if (role, name) not in self._broken)
 
     def factory(self, role: Role, name: str) -> Factory[Any]:
-        """The factory of a drafter, processor or search.
+        """The factory of a grammar, drafter, processor or search.
 
         Raises:
             LatticeworkError: There is no such plugin, or it is broken; ``field`` is the request option.

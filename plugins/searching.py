@@ -8,7 +8,7 @@ fails costs the search, not the request. Cancelling :meth:`Search.answer` cancel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,6 +18,7 @@ from latticework.plugins.base import Role
 from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import Selection
 from latticework.plugins.registry import registry
+from latticework.structured.errors import LatticeworkError
 from latticework.structured.search.protocol import (
     Candidate,
     Expand,
@@ -29,7 +30,44 @@ from latticework.structured.search.protocol import (
     SearchTask,
 )
 
+#: The option that asks for a search; those of its policy begin with it.
+OPTION = "lw_search"
+
 AnswerT = TypeVar("AnswerT")
+
+
+class ClientLeftError(ValueError):
+    """What a host raises for a client that is gone, if its engine says so by an error instead of cancelling."""
+
+
+def can_be_searched(check: Callable[[], None], extra: Mapping[str, Any] | None) -> bool:
+    """Whether a request can be searched. The deployment's default is for those that can.
+
+    Args:
+        check: Raises ``LatticeworkError`` if it cannot.
+        extra: Whatever the request carries beside the engine's own fields.
+
+    Raises:
+        LatticeworkError: It cannot, and the client asked for a search by name.
+    """
+    try:
+        check()
+    except LatticeworkError:
+        if OPTION in (extra or {}):
+            raise
+        return False
+    return True
+
+
+def candidate_options(extra: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a candidate carries of what the request carries: everything but the search."""
+    return {key: value for key, value in (extra or {}).items() if not key.startswith(OPTION)} or None
+
+
+def candidate_seed(own: int | None, request: Expand, index: int) -> int | None:
+    """The seed of candidate ``index``: counted on from the policy's, or from the client's ``own``, if there is one."""
+    seed = own if request.params.seed is None else request.params.seed
+    return None if seed is None else seed + index
 
 
 class SearchHost(Protocol[AnswerT]):
@@ -93,7 +131,7 @@ class Search(Generic[AnswerT]):
             outcome = "fallback"
             report(Role.SEARCH, name, error.__cause__ or error, f"request {self._request_id} gets its first candidate")
             best = await self._fallback()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientLeftError):
             metrics.SEARCHES.labels(search=name, outcome="cancelled").inc()
             raise
         metrics.SEARCHES.labels(search=name, outcome=outcome).inc()
@@ -139,9 +177,11 @@ class Search(Generic[AnswerT]):
         await self._host.prepare(request.n)
         written = await _together([self._host.write(request, index, first + index) for index in range(request.n)])
         self._answers += written
-        metrics.SEARCH_CANDIDATES.inc(len(written))
+        name = self._selection.name
+        metrics.SEARCH_CANDIDATES.labels(search=name).inc(len(written))
         read = [self._host.read(answer, first + index) for index, answer in enumerate(written)]
         candidates = tuple(candidate for candidate in read if candidate is not None)
+        metrics.SEARCH_TOKENS.labels(search=name).inc(sum(len(candidate.token_ids) for candidate in candidates))
         if not candidates:
             self._host.raise_failure(written[0])
             return (Candidate((), (), False, first),)  # the engine does not call it a failure: it is the answer

@@ -7,12 +7,17 @@ any of it into a 400 that names the field and the reason.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from latticework.plugins import metrics
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard, isolatable, report
+from latticework.plugins.mask_counts import look
 from latticework.plugins.options import AUTO_ENGINE, RequestOptions
 from latticework.plugins.registry import Registry, registry
+from latticework.plugins.requests import PREFIX
 from latticework.plugins.settings import Settings, load_settings
 from latticework.structured.engines.base import CompiledGrammar, GrammarEngine
 from latticework.structured.engines.select import (
@@ -26,8 +31,17 @@ from latticework.structured.errors import (
     LatticeworkError,
     UnsupportedGrammarError,
 )
-from latticework.structured.spec import GrammarSpec
+from latticework.structured.presets.catalogues import register_catalogues
+from latticework.structured.spec import GrammarKind, GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
+
+_JSON_KINDS = (GrammarKind.JSON_SCHEMA, GrammarKind.JSON_OBJECT)
+#: What a server is told of that was not started for a role.
+_LACKS = {
+    Role.ENGINE: "this server uses another grammar backend",
+    Role.DRAFTER: "this server does not draft with latticework",
+    Role.PROCESSOR: "this server drafts without latticework, and would not process drafted positions",
+}
 
 
 def compile_for_request(
@@ -45,6 +59,9 @@ def compile_for_request(
         LatticeworkError: The constraint is wrong, unsupported or too expensive, or the engine crashed on it.
     """
     settings = settings or load_settings()
+    if spec.kind in _JSON_KINDS:
+        spec = replace(spec, options=options.json)
+    register_catalogues(settings.grammar.catalogues)
     add_fallback_listener(_count_fallback)
     started, label, outcome = time.perf_counter(), options.engine, "crashed"
     try:
@@ -66,6 +83,30 @@ def compile_for_request(
         return grammar
     finally:
         metrics.GRAMMAR_COMPILES.labels(engine=label, kind=spec.kind, outcome=outcome).inc()
+        look()
+
+
+def check_options(extra: Mapping[str, Any], temperature: float | None, missing: Mapping[Role, str]) -> RequestOptions:
+    """The options of a request, all of which this server can serve.
+
+    Args:
+        extra: Whatever the request carries beside the engine's own fields.
+        temperature: See :func:`check_sampling`.
+        missing: The roles that this server was not started for, each with the flag that would do so.
+
+    Raises:
+        LatticeworkError: An option is wrong, does not fit the request, or names a role that is missing.
+    """
+    options = RequestOptions.parse(extra)
+    chosen = {Role.ENGINE: options.engine, Role.DRAFTER: options.drafter, Role.PROCESSOR: options.processor}
+    if options.grammar is not None and (flag := missing.get(Role.ENGINE)):
+        raise LatticeworkError(PREFIX + Role.GRAMMAR, f"{_LACKS[Role.ENGINE]}; start it with {flag}")
+    for role, flag in missing.items():
+        if extra.get(PREFIX + role) is not None and chosen[role] is not None:
+            raise LatticeworkError(PREFIX + role, f"{_LACKS[role]}; start it with {flag}")
+    if extra.get(PREFIX + Role.PROCESSOR) is not None:
+        check_sampling(options, temperature)
+    return options
 
 
 def check_sampling(options: RequestOptions, temperature: float | None, plugins: Registry | None = None) -> None:

@@ -10,19 +10,24 @@ Not thread-safe: one table belongs to one worker thread.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Container, Mapping
 from typing import Any
-
-import numpy as np
 
 from latticework.plugins import metrics
 from latticework.plugins.base import OFF, Processor, Role
+from latticework.plugins.draft_budgets import DraftBudgets
+from latticework.plugins.draft_counts import DraftCounts
 from latticework.plugins.guard import Guard
 from latticework.plugins.instances import Instances
 from latticework.plugins.options import RequestOptions, Selection
 from latticework.plugins.processing import GuardedProcessor
 from latticework.plugins.registry import Registry, registry
+from latticework.plugins.request_log import request_log
+from latticework.plugins.scoping import scope_of
 from latticework.plugins.settings import Settings, load_settings
 from latticework.plugins.tracking import GrammarSource, GrammarTracker, OutputLog
+from latticework.speculative.best_path import best_path
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft
 from latticework.speculative.drafter import (
     DraftBudget,
@@ -32,6 +37,7 @@ from latticework.speculative.drafter import (
     VerifiedRows,
     verified_top_k,
 )
+from latticework.speculative.placeholders import TextOnlyDrafter
 
 
 class SessionTable:
@@ -42,6 +48,11 @@ class SessionTable:
         settings: Default: those of this process.
         plugins: Default: the installed ones.
         process: Label of the session gauge.
+        padded: The engine verifies as many positions for every request of a step as the largest draft needs.
+        adaptive: See :class:`~latticework.plugins.draft_budgets.DraftBudgets`.
+
+    Attributes:
+        budgets: To be told what the engine verifies; see there.
     """
 
     def __init__(
@@ -50,15 +61,21 @@ class SessionTable:
         settings: Settings | None = None,
         plugins: Registry | None = None,
         process: str = "worker",
+        padded: bool = False,
+        adaptive: bool = True,
     ) -> None:
         self._vocabulary_size = vocabulary_size
         self._plugins = plugins or registry()
         settings = settings or load_settings()
+        self._tenant, self._placeholders = settings.drafter.tenant, settings.drafter.placeholders
         capacity = settings.limits.plugin_instances
         self._drafters: Instances[Drafter] = Instances(capacity)
         self._processors: Instances[Processor] = Instances(capacity)
         self._sessions: dict[str, _Session] = {}
         self._gauge = metrics.SESSIONS.labels(process=process)
+        self.budgets = DraftBudgets(
+            padded=padded, margin=settings.drafter.budget_margin, adaptive=adaptive
+        )
         self._warm_up(settings)
 
     def begin(
@@ -67,6 +84,10 @@ class SessionTable:
         options: RequestOptions,
         prompt: TokenArray,
         grammar: GrammarSource | None = None,
+        tenant: str | None = None,
+        constraint: str = "",
+        arm: str = "",
+        log_id: str = "",
     ) -> None:
         """A request has arrived. One of the same id that never ended is ended first.
 
@@ -75,17 +96,24 @@ class SessionTable:
             options: Which capabilities it has.
             prompt: ``int32[n]``, its prompt.
             grammar: Its constraint, or the promise of one: until that is kept, drafts ignore the grammar.
+            tenant: Who sent it, as :func:`~latticework.plugins.scoping.tenant_of_salt` says.
+            constraint: Its constraint as the engine writes it; equal for requests that are constrained alike.
+            arm: See :func:`latticework.plugins.draft_counts.arm_label`.
+            log_id: Its name in the request log; empty: it is not logged.
         """
         self.end(request_id)
-        session = _Session(RequestView(request_id, prompt, len(prompt)))
+        scope = scope_of(options.scope, tenant, self._tenant, constraint)
+        session = _Session(RequestView(request_id, prompt, len(prompt), scope=scope))
         self._sessions[request_id] = session
         self._gauge.inc()
         if (chosen := options.drafter) is not None:
             session.drafter_name = chosen.name
+            session.counts, session.log_id = DraftCounts(chosen.name, arm), log_id
             session.tracker = GrammarTracker(grammar) if grammar is not None else None
             with _guard(session):
-                session.drafter = self._drafters.get(chosen, lambda: self._create(Role.DRAFTER, chosen))
+                session.drafter = self._drafters.get(chosen, lambda: self._make_drafter(chosen))
                 session.drafter.begin(session.view)
+            self.budgets.begin(request_id, chosen.name, options.budget)
         if (selected := options.processor) is not None:
             with Guard(Role.PROCESSOR, selected.name, "it is off for this request"):
                 processor = self._processors.get(selected, lambda: self._create(Role.PROCESSOR, selected))
@@ -116,16 +144,52 @@ class SessionTable:
         session = self._sessions.get(request_id)
         if session is None or session.drafter is None or min(budget.max_nodes, budget.max_depth) <= 0:
             return EMPTY_DRAFT
-        session.place_matcher()
-        draft = EMPTY_DRAFT
-        with _guard(session):
-            draft = self._checked(session.drafter.draft(session.view, budget), budget)
+        draft, seconds = self._guess(session, session.drafter, budget)
         session.drafted = draft
-        if len(draft):
-            metrics.DRAFT_TOKENS.labels(drafter=session.drafter_name).inc(len(draft))
-            if draft.score is not None and (forced := int(np.count_nonzero(draft.score == 1.0))):
-                metrics.FORCED_TOKENS.inc(forced)
+        if session.counts is not None:
+            session.counts.drafted(draft, seconds)
         return draft
+
+    def draft_all(
+        self, rooms: Mapping[str, int], batch: int, *, branching: Container[str] | None = None
+    ) -> dict[str, Draft]:
+        """What to verify of a batch in its next step: guesses, cut to what is worth its time.
+
+        Args:
+            rooms: The synced requests that may draft, and at most how many nodes.
+            batch: How many requests the step decodes, those without a drafter too.
+            branching: The requests for which trees can be verified, ``None``: all; else the likeliest path is left.
+
+        Returns:
+            The requests that have something to verify.
+        """
+        self.budgets.begin_step()
+        guesses: dict[str, Draft] = {}
+        took: dict[str, float] = {}
+        for request_id, room in rooms.items():
+            session = self._sessions.get(request_id)
+            if session is None or session.drafter is None:
+                continue
+            if (most := self.budgets.allowance(request_id, room)) > 0:
+                budget = DraftBudget(most, most, branching is None or request_id in branching)
+                guesses[request_id], took[request_id] = self._guess(session, session.drafter, budget)
+        chosen = self.budgets.choose(guesses, batch, sum(took.values()))
+        for request_id, draft in chosen.items():
+            session = self._sessions[request_id]
+            session.drafted = draft
+            if session.counts is not None:
+                session.counts.drafted(draft, took[request_id])
+        return {request_id: draft for request_id, draft in chosen.items() if len(draft)}
+
+    def _guess(self, session: _Session, drafter: Drafter, budget: DraftBudget) -> tuple[Draft, float]:
+        """What a session's drafter guesses, and how many seconds it took."""
+        session.place_matcher()
+        draft, began = EMPTY_DRAFT, time.perf_counter()
+        with _guard(session):
+            draft = self._checked(drafter.draft(session.view, budget), budget)
+        if not budget.branching:
+            draft = best_path(draft)
+        return draft, time.perf_counter() - began
 
     def verified_top_k(self, request_id: str) -> int:
         """How many of the likeliest tokens per verified position the next :meth:`sync` should bring; 0: none."""
@@ -148,6 +212,9 @@ class SessionTable:
         if session is None:
             return
         self._gauge.dec()
+        self.budgets.end(request_id)
+        if session.counts is not None and session.log_id and (log := request_log()) is not None:
+            log.write(session.counts.record(session.log_id))
         if session.drafter is not None:
             with Guard(Role.DRAFTER, session.drafter_name, "its request is over anyway"):
                 session.drafter.end(session.view)
@@ -161,9 +228,11 @@ class SessionTable:
 
     def _commit(self, session: _Session, fresh: list[int], verified: VerifiedRows | None) -> None:
         """``fresh`` tokens are new at the end of ``session.view.tokens``."""
-        accepted = _accepted(session.drafted, fresh)
-        if accepted:
-            metrics.DRAFT_ACCEPTED_TOKENS.labels(drafter=session.drafter_name).inc(accepted)
+        if len(session.drafted):
+            kept = _accepted(session.drafted, fresh)
+            self.budgets.settled(session.view.request_id, kept)
+            if session.counts is not None:
+                session.counts.accepted(len(kept))
         session.drafted = EMPTY_DRAFT
         session.output.extend(fresh)
         if session.processor is not None:
@@ -186,7 +255,7 @@ class SessionTable:
             with _guard(session):
                 session.drafter.end(session.view)
                 prompt_length = session.view.prompt_length
-                session.view.tokens, session.view.matcher = tokens[:prompt_length], None
+                session.view.tokens, session.view.matcher, session.view.grammar = tokens[:prompt_length], None, None
                 session.drafter.begin(session.view)
                 if known:
                     session.view.tokens = tokens[: prompt_length + known]
@@ -200,7 +269,11 @@ class SessionTable:
         with Guard(Role.DRAFTER, settings.drafter.default, "requests without lw_drafter will report why"):
             chosen = RequestOptions.parse({}, settings, self._plugins).drafter
             if chosen is not None:
-                self._drafters.get(chosen, lambda: self._create(Role.DRAFTER, chosen))
+                self._drafters.get(chosen, lambda: self._make_drafter(chosen))
+
+    def _make_drafter(self, selection: Selection) -> Drafter:
+        drafter: Drafter = self._create(Role.DRAFTER, selection)
+        return TextOnlyDrafter(drafter, self._placeholders, self._vocabulary_size)
 
     def _create(self, role: Role, selection: Selection) -> Any:
         return self._plugins.factory(role, selection.name).create(selection.options)
@@ -218,7 +291,7 @@ class SessionTable:
 class _Session:
     """One live request."""
 
-    __slots__ = ("drafted", "drafter", "drafter_name", "output", "processor", "tracker", "view")
+    __slots__ = ("counts", "drafted", "drafter", "drafter_name", "log_id", "output", "processor", "tracker", "view")
 
     def __init__(self, view: RequestView) -> None:
         self.view = view
@@ -226,12 +299,15 @@ class _Session:
         self.output = OutputLog()
         self.drafter: Drafter | None = None
         self.drafter_name = ""
+        self.counts: DraftCounts | None = None
+        self.log_id = ""
         self.processor: GuardedProcessor | None = None
         self.drafted = EMPTY_DRAFT
 
     def place_matcher(self) -> None:
         """Show the drafter the grammar at the end of the output, if it is compiled by now."""
         self.view.matcher = self.tracker.matcher(self.output) if self.tracker is not None else None
+        self.view.grammar = self.tracker.grammar if self.tracker is not None and self.view.matcher is not None else None
 
     def drop_drafter(self) -> None:
         """The drafter has failed. It is told to let go, and nothing it may have left half done is used again."""
@@ -245,16 +321,16 @@ def _guard(session: _Session) -> Guard:
     return Guard(Role.DRAFTER, session.drafter_name, "no more drafts for this request", on_failure=session.drop_drafter)
 
 
-def _accepted(draft: Draft, committed: list[int]) -> int:
-    """How many drafted tokens are among the committed ones, the last of which is always the target's own."""
+def _accepted(draft: Draft, committed: list[int]) -> tuple[int, ...]:
+    """The nodes that are among the committed tokens, the last of which is always the target's own."""
     edges = {
         edge: node
         for node, edge in reversed(list(enumerate(zip(draft.parent.tolist(), draft.token.tolist(), strict=True))))
     }
-    node = ROOT
-    for accepted, token in enumerate(committed[:-1]):
-        child = edges.get((node, token))
-        if child is None:
-            return accepted
-        node = child
-    return len(committed) - 1
+    path: list[int] = []
+    for token in committed[:-1]:
+        node = edges.get((path[-1] if path else ROOT, token))
+        if node is None:
+            break
+        path.append(node)
+    return tuple(path)

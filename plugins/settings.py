@@ -19,12 +19,16 @@ import os
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from latticework.plugins.ab.settings import AbSettings
 from latticework.plugins.base import OFF, Role
+from latticework.plugins.budgeting import MOST
+from latticework.plugins.json_layout import JsonLayout
+from latticework.plugins.scoping import Scope
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.limits import GrammarLimits
 
@@ -41,10 +45,19 @@ class _Section(BaseModel):
 
 
 class GrammarSettings(_Section):
-    """How constraints are compiled. ``engine``: the default of ``lw_engine``; ``limits``: cost of one grammar."""
+    """How constraints are made and compiled.
+
+    ``engine``: the default of ``lw_engine``; ``json_layout``: the defaults of ``lw_json_...``; ``limits``: cost of one
+    grammar; ``options``: default options per plugin that makes a constraint out of a request's input (requests name
+    those themselves, there is no default); ``catalogues``: files of names, one a line, that such constraints may use
+    by the catalogue's name.
+    """
 
     engine: str = "auto"
+    json_layout: JsonLayout = JsonLayout()
     limits: GrammarLimits = GrammarLimits()
+    options: OptionDefaults = {}
+    catalogues: dict[str, str] = {}
 
 
 class RoleSettings(_Section):
@@ -55,9 +68,27 @@ class RoleSettings(_Section):
 
 
 class DrafterSettings(RoleSettings):
-    """Drafting is on by default: it never changes what is written."""
+    """Drafting is on by default: it never changes what is written.
+
+    ``scope``: the default of ``lw_drafter_scope``. ``tenant``: whom the deployment serves, if all requests without a
+    cache salt are one tenant's; empty if that is not known, and such requests then learn from themselves alone.
+    ``budget``: the default of ``lw_drafter_budget``, ``auto`` or a fixed number of nodes; ``budget_margin``: by what
+    share of tokens a second drafting must beat not drafting to be done (``auto``).
+    ``trees``: verify trees on vLLM too (CPU attention only). ``placeholders``: token ids that stand for images and the
+    like in prompts; drafters are not shown them.
+    ``datastores``: folders made by ``latticework datastore build``, by the names that requests use. ``models``: folders
+    of small models that draft, by the names that requests use.
+    """
 
     default: str = "auto"
+    scope: Scope = Scope.TENANT
+    budget: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST)] = "auto"
+    budget_margin: float = Field(default=0.03, ge=0.0, le=1.0)
+    tenant: str = ""
+    trees: bool = False
+    placeholders: tuple[int, ...] = ()
+    datastores: dict[str, str] = {}
+    models: dict[str, str] = {}
 
 
 class SearchSettings(RoleSettings):
@@ -77,6 +108,34 @@ class LimitSettings(_Section):
     plugin_instances: int = Field(default=16, ge=1)
 
 
+class SwitchSettings(_Section):
+    """What is off for all requests, whatever they ask for: the operator's emergency switch, obeyed without a restart.
+
+    ``off``: any of ``drafter``, ``processor``, ``search``. Constraints cannot be switched off: their clients count on
+    them.
+    """
+
+    off: tuple[Role, ...] = ()
+
+    @field_validator("off")
+    @classmethod
+    def _can_be_off(cls, off: tuple[Role, ...]) -> tuple[Role, ...]:
+        if wrong := [role for role in off if role in (Role.ENGINE, Role.GRAMMAR)]:
+            raise ValueError(f"{wrong[0]} cannot be switched off: clients count on their constraints")
+        return off
+
+
+class TelemetrySettings(_Section):
+    """What is written down of requests, beside metrics.
+
+    ``request_log``: a file that gets one line of JSON a request; empty: none. ``log_text``: whether prompts and answers
+    are in it: off unless asked for.
+    """
+
+    request_log: str = ""
+    log_text: bool = False
+
+
 class Settings(BaseSettings):
     """All settings. Construct directly (``Settings(drafter=...)``) in tests; :func:`load_settings` elsewhere."""
 
@@ -89,10 +148,14 @@ class Settings(BaseSettings):
     processor: RoleSettings = RoleSettings()
     search: SearchSettings = SearchSettings()
     limits: LimitSettings = LimitSettings()
+    switch: SwitchSettings = SwitchSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    ab: AbSettings = AbSettings()
 
     def role(self, role: Role) -> RoleSettings:
-        """The section of a drafter, processor or search."""
+        """The section of a drafter, processor or search; the options of grammars, which are off by default."""
         sections = {Role.DRAFTER: self.drafter, Role.PROCESSOR: self.processor, Role.SEARCH: self.search}
+        sections[Role.GRAMMAR] = RoleSettings(options=self.grammar.options)
         return sections[role]
 
     @classmethod
@@ -110,11 +173,16 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """The settings of this process, read once.
+    """The settings of this process, read once. What may change while it runs is in :mod:`latticework.plugins.ab.live`.
 
     Raises:
         LatticeworkError: The file or a variable is wrong; ``field`` names the setting.
     """
+    return read_settings()
+
+
+def read_settings() -> Settings:
+    """The settings as they are written now. Raises as :func:`load_settings`."""
     path = os.environ.get(CONFIG_VARIABLE)
     values = _read(Path(path)) if path else {}
     _refuse_unknown_sections()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -56,6 +57,30 @@ class OutputLog:
         self._length = min(length, self._length)
 
 
+class TokenBuffer:
+    """Prompt and output of one request as one array: for engines that keep two Python sequences."""
+
+    __slots__ = ("_buffer", "_length", "_prompt_length")
+
+    def __init__(self, prompt: Sequence[int]) -> None:
+        self._prompt_length = self._length = len(prompt)
+        self._buffer = np.empty(2 * len(prompt) + 64, np.int32)
+        self._buffer[: len(prompt)] = prompt
+
+    def refresh(self, output: Sequence[int]) -> TokenArray:
+        """``int32[n]``: prompt and ``output``, a view that is valid until the next call."""
+        known = self._length - self._prompt_length
+        if len(output) < known:
+            known = 0
+        self._length = self._prompt_length + len(output)
+        if self._length > len(self._buffer):
+            grown = np.empty(2 * self._length, np.int32)
+            grown[: len(self._buffer)] = self._buffer
+            self._buffer = grown
+        self._buffer[self._prompt_length + known : self._length] = output[known:]
+        return self._buffer[: self._length]
+
+
 class GrammarTracker:
     """A request's matcher, kept at the end of its output; the grammar may still be compiling in another thread.
 
@@ -74,7 +99,7 @@ class GrammarTracker:
     def matcher(self, output: OutputLog) -> Matcher | None:
         """The matcher at the end of ``output``; ``None`` while compiling, after the end token, or once given up."""
         with self._guard():
-            if self._matcher is None and (grammar := self._grammar()) is not None:
+            if self._matcher is None and (grammar := self.grammar) is not None:
                 self._name = grammar.engine
                 self._matcher, self._fed = grammar.matcher(), 0
             if self._matcher is not None and self._fed < len(output):
@@ -88,7 +113,9 @@ class GrammarTracker:
                 self._matcher.rollback(self._fed - length)
                 self._fed = length
 
-    def _grammar(self) -> CompiledGrammar | None:
+    @property
+    def grammar(self) -> CompiledGrammar | None:
+        """The grammar; ``None`` while compiling or once given up. Raises what compiling it raised."""
         if isinstance(self._source, Future):
             return self._source.result() if self._source.done() else None
         return self._source

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from latticework.plugins.options import AUTO_ENGINE, RequestOptions
+from latticework.plugins.base import Role
+from latticework.plugins.guard import isolatable, report
+from latticework.plugins.options import RequestOptions
 from latticework.plugins.serving import compile_for_request
 from latticework.structured.bitmask import words
 from latticework.structured.engines.base import CompiledGrammar
+from latticework.structured.errors import LatticeworkError
 from latticework.structured.spec import GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
 
@@ -38,19 +41,24 @@ def vocabulary_of(tokenizer: Any, size: int, end_ids: Iterable[int] = ()) -> Voc
 
 
 def compile_constraint(
-    spec: GrammarSpec, tokenizer: Any, size: int, *, end_ids: Iterable[int] = (), engine: str = AUTO_ENGINE
+    spec: GrammarSpec,
+    tokenizer: Any,
+    size: int,
+    options: RequestOptions | None = None,
+    *,
+    end_ids: Iterable[int] = (),
 ) -> CompiledGrammar:
     """Compile a constraint within the deployment's limits.
 
     Args:
         spec: The constraint.
         tokenizer, size, end_ids: See :func:`vocabulary_of`.
-        engine: Name of a grammar engine, installed plugins included, or ``auto``.
+        options: The request's; default: the deployment's.
 
     Raises:
         LatticeworkError: It is wrong, unsupported or too expensive.
     """
-    return compile_for_request(spec, vocabulary_of(tokenizer, size, end_ids), RequestOptions(engine=engine))
+    return compile_for_request(spec, vocabulary_of(tokenizer, size, end_ids), options or RequestOptions.parse(None))
 
 
 def warm_up(tokenizer: Any, size: int) -> None:
@@ -59,9 +67,22 @@ def warm_up(tokenizer: Any, size: int) -> None:
     Raises:
         LatticeworkError: This tokenizer cannot be served.
     """
-    compute_first_mask(compile_constraint(GrammarSpec.json_object(), tokenizer, size))
+    try_first_mask(compile_constraint(GrammarSpec.json_object(), tokenizer, size))
 
 
-def compute_first_mask(grammar: CompiledGrammar) -> None:
-    """Compute and forget the mask at the start of ``grammar``. Raises what the grammar engine raises."""
-    grammar.matcher().fill_bitmask(np.zeros(words(grammar.vocabulary.size), np.int32))
+def try_first_mask(grammar: CompiledGrammar) -> None:
+    """Compute and forget the mask at the start: what cannot work is refused before it is scheduled, not failed later.
+
+    Raises:
+        LatticeworkError: It is too expensive, or the grammar engine failed.
+    """
+    try:
+        grammar.matcher().fill_bitmask(np.zeros(words(grammar.vocabulary.size), np.int32))
+    except LatticeworkError:
+        raise
+    except BaseException as error:
+        if not isolatable(error):
+            raise
+        report(Role.ENGINE, grammar.engine, error, "its request is refused")
+        reason = f"grammar engine {grammar.engine!r} failed on it ({type(error).__name__})"
+        raise LatticeworkError(grammar.spec.kind, reason) from error

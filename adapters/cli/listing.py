@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from latticework.plugins.base import ENTRY_POINT_GROUPS, PluginOptions, Role
+from latticework.plugins.budgeting import AUTO, BUDGET_OPTION, MOST
+from latticework.plugins.json_layout import JsonLayout
 from latticework.plugins.registry import registry
+from latticework.plugins.scoping import SCOPE_OPTION, Scope
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,11 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """One plugin: ``role`` as in ``lw_<role>``, and its options in the order it declares them."""
+    """One plugin: ``role`` as in ``lw_<role>``, and its options in the order it declares them.
+
+    Some options belong to no plugin and have an empty ``name``: those of JSON documents (their ``role`` is ``json``),
+    and that of all drafters.
+    """
 
     role: str
     name: str
@@ -33,7 +40,15 @@ class Entry:
 def listing() -> list[Entry]:
     """Every plugin that can be loaded, by role and name. ``latticework doctor`` names the others."""
     registry().load_all()
-    return [_entry(role, name) for role in ENTRY_POINT_GROUPS for name in registry().names(role)]
+    layout = Entry("json", "", "how JSON documents may be written", _options("json", JsonLayout))
+    reach = Option(
+        SCOPE_OPTION, " | ".join(Scope), Scope.TENANT, "which other requests a drafter learns from; safe by default"
+    )
+    budget = Option(
+        BUDGET_OPTION, f"auto | 1 to {MOST}", AUTO, "nodes drafted in a step: as many as pay, or a fixed number"
+    )
+    drafters = Entry(Role.DRAFTER, "", "every drafter", (reach, budget))
+    return [layout, drafters, *(_entry(role, name) for role in ENTRY_POINT_GROUPS for name in registry().names(role))]
 
 
 def _entry(role: Role, name: str) -> Entry:
@@ -45,20 +60,24 @@ def _entry(role: Role, name: str) -> Entry:
     return Entry(role, name, factory.summary, _options(role, factory.options))
 
 
-def _options(role: Role, model: type[PluginOptions]) -> tuple[Option, ...]:
-    properties: Mapping[str, Mapping[str, Any]] = model.model_json_schema().get("properties", {})
-    return tuple(_option(f"lw_{role}_{name}", schema) for name, schema in properties.items())
+def _options(role: str, model: type[PluginOptions]) -> tuple[Option, ...]:
+    schema = model.model_json_schema()
+    properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
+    named: Mapping[str, Mapping[str, Any]] = schema.get("$defs", {})
+    return tuple(_option(f"lw_{role}_{name}", option, named) for name, option in properties.items())
 
 
-def _option(name: str, schema: Mapping[str, Any]) -> Option:
+def _option(name: str, schema: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]]) -> Option:
     default = str(schema.get("default", "required"))
-    return Option(name, _type(schema), default, schema.get("description", ""))
+    return Option(name, _type(schema, named), default, schema.get("description", ""))
 
 
-def _type(schema: Mapping[str, Any]) -> str:
-    """A JSON Schema of one option in a few characters: ``integer 1..64``."""
+def _type(schema: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]]) -> str:
+    """A JSON Schema of one option in a few characters: ``integer 1..64``. ``named``: what its references name."""
+    if "$ref" in schema:
+        return _type(named[schema["$ref"].rpartition("/")[2]], named)
     if "anyOf" in schema:
-        return " or ".join(_type(branch) for branch in schema["anyOf"])
+        return " or ".join(_type(branch, named) for branch in schema["anyOf"])
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     low = schema.get("minimum", schema.get("exclusiveMinimum", ""))

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from latticework.adapters.cli import ab, bench, datastore, grammar
+
 if TYPE_CHECKING:
     from latticework.adapters.cli.doctor import Check
 
@@ -19,12 +21,19 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     help=(
-        "Structured decoding, drafting, logits processors and search for vLLM.\n\n"
+        "Structured decoding, drafting, logits processors and search for vLLM and SGLang.\n\n"
         "Nothing here starts a server: latticework is switched on by the engine's own flags,\n\n"
         '  vllm serve MODEL --structured-outputs-config \'{"backend": "latticework"}\'\n\n'
-        "and controlled per request by [bold]lw_*[/bold] options in [bold]vllm_xargs[/bold]."
+        "  python -m sglang.launch_server --model-path MODEL --grammar-backend latticework\n\n"
+        "and controlled per request by [bold]lw_*[/bold] options in [bold]vllm_xargs[/bold] (vLLM) or "
+        "[bold]custom_params[/bold] (SGLang)."
     ),
 )
+
+app.add_typer(ab.app, name="ab")
+app.add_typer(bench.app, name="bench")
+app.add_typer(grammar.app, name="grammar")
+app.add_typer(datastore.app, name="datastore")
 
 AllSeams = Annotated[bool, typer.Option("--all", help="List every seam, not only the missing ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -35,7 +44,7 @@ def doctor(as_json: AsJson = False, all_seams: AllSeams = False) -> None:
     """Check that latticework will work in the engine installed here.
 
     Looks at the engine's version, at every place of the engine that latticework plugs into (a seam), at the
-    plugins registered here, at the deployment settings, and at what a CPU-only vLLM needs in addition.
+    plugins registered here, at the deployment settings, and at what an engine needs in addition on a CPU.
 
     Ends with status 1 if something that is installed or configured would not work.
     """
@@ -63,8 +72,8 @@ def doctor(as_json: AsJson = False, all_seams: AllSeams = False) -> None:
 def plugins(as_json: AsJson = False) -> None:
     """List the plugins registered here, with the options a request can give them.
 
-    Both go into [bold]vllm_xargs[/bold] as shown: the drafter's name as [bold]lw_drafter[/bold], its option
-    [bold]max_match[/bold] as [bold]lw_drafter_max_match[/bold].
+    Both go into [bold]vllm_xargs[/bold] (SGLang: [bold]custom_params[/bold]) as shown: the drafter's name as
+    [bold]lw_drafter[/bold], its option [bold]max_match[/bold] as [bold]lw_drafter_max_match[/bold].
     """
     from latticework.adapters.cli.listing import listing
 
@@ -76,7 +85,7 @@ def plugins(as_json: AsJson = False) -> None:
     for column in ("select with", "option", "type", "default", "what it is"):
         table.add_column(column, overflow="fold")
     for entry in entries:
-        selector = f"lw_{entry.role} = {entry.name}"
+        selector = f"lw_{entry.role} = {entry.name}" if entry.name else f"lw_{entry.role}_..."
         table.add_row(f"[bold]{_plain(selector)}[/bold]", "", "", "", _plain(entry.summary))
         for option in entry.options:
             table.add_row("", *map(_plain, (option.name, option.type, option.default, option.description)))

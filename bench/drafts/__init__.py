@@ -1,0 +1,1 @@
+"""Replaying recorded answers through drafters: what each would have gained, with no model and no engine."""

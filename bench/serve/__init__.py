@@ -1,0 +1,1 @@
+"""Measuring engines that run: arms in turn, on the same requests, over HTTP."""

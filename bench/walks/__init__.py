@@ -1,0 +1,1 @@
+"""``latticework bench walks``: random documents that the masks allow, judged by a validator."""

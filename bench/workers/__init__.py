@@ -1,0 +1,1 @@
+"""Each engine in a process of its own: a hung or crashed engine costs one schema, and its memory can be told apart."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,8 +26,8 @@ from sglang.srt.runtime_context import get_serving
 
 from latticework.adapters.sglang.compiling import end_ids, spec_of_key
 from latticework.plugins.enforcing import Enforcement
-from latticework.plugins.options import AUTO_ENGINE, RequestOptions
-from latticework.plugins.settings import load_settings
+from latticework.plugins.options import RequestOptions, compile_options
+from latticework.plugins.requests import compile_threads
 from latticework.plugins.vocabularies import compile_constraint, warm_up
 from latticework.structured import LatticeworkError
 from latticework.structured.bitmask import words
@@ -137,16 +136,17 @@ class _PerRequest:
     """Mixed into a ``BaseGrammarBackend``: its keys hold what the request adds, and it keeps a bounded number."""
 
     cache: dict[tuple[str, str], BaseGrammarObject]
-    _request: tuple[str, tuple[int, ...]] = (AUTO_ENGINE, ())
+    _request: tuple[dict[str, Any], tuple[int, ...]] = ({}, ())
 
     def latticework_attend(self, params: SamplingParams) -> None:
         """The next key is asked for by a request with these parameters."""
+        options = compile_options(params.custom_params)
         try:
-            engine = RequestOptions.parse(params.custom_params).engine
+            RequestOptions.parse(options)
         except LatticeworkError as error:  # the server has checked the options; an offline engine may have not
-            logger.error("%s; the grammar engine is chosen automatically", error)
-            engine = AUTO_ENGINE
-        self._request = (engine, tuple(sorted(params.stop_token_ids or ())))
+            logger.error("%s; the constraint is compiled as the deployment does by default", error)
+            options = {}
+        self._request = (options, tuple(sorted(params.stop_token_ids or ())))
 
     def get_request_grammar_key(self, key: tuple[str, str], **request: Any) -> tuple[str, str]:
         """See ``BaseGrammarBackend``."""
@@ -171,7 +171,7 @@ class LatticeworkGrammarBackend(_PerRequest, BaseGrammarBackend):  # type: ignor
 
     def __init__(self, tokenizer: Any, vocab_size: int, model_ends: Iterable[int]) -> None:
         super().__init__()
-        self.executor = _threads()
+        self.executor = compile_threads()
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self._model_ends = frozenset(model_ends)
@@ -186,11 +186,12 @@ class LatticeworkGrammarBackend(_PerRequest, BaseGrammarBackend):  # type: ignor
     def _init_value_dispatch(self, key: tuple[str, str], require_reasoning: bool) -> BaseGrammarObject:
         """Compile; runs in a thread. A constraint that is refused becomes an object that says why."""
         kind, marked = key
-        text, engine, stops = _unmarked(marked)
+        text, options, stops = _unmarked(marked)
         try:
             ends = end_ids(self._tokenizer, self._model_ends, stops)
             spec = spec_of_key(kind, text)
-            compiled = compile_constraint(spec, self._tokenizer, self._vocab_size, end_ids=ends, engine=engine)
+            chosen = RequestOptions.parse(options)
+            compiled = compile_constraint(spec, self._tokenizer, self._vocab_size, chosen, end_ids=ends)
         except LatticeworkError as error:
             return InvalidGrammarObject(str(error))
         return LatticeworkGrammar(Enforcement(compiled))
@@ -215,20 +216,16 @@ def create(tokenizer: Any, vocab_size: int, model_ends: Iterable[int] | None) ->
     return backend
 
 
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(load_settings().limits.compile_threads, "latticework-compile")
-
-
-def _marked(text: str, engine: str, stops: tuple[int, ...]) -> str:
-    if engine == AUTO_ENGINE and not stops:
+def _marked(text: str, options: dict[str, Any], stops: tuple[int, ...]) -> str:
+    if not options and not stops:
         return text
-    return f"{_MARK}{json.dumps([engine, stops])}{_MARK}{text}"
+    return f"{_MARK}{json.dumps([options, stops], sort_keys=True)}{_MARK}{text}"
 
 
-def _unmarked(text: str) -> tuple[str, str, tuple[int, ...]]:
-    """The text, the grammar engine and the request's own end tokens."""
+def _unmarked(text: str) -> tuple[str, dict[str, Any], tuple[int, ...]]:
+    """The text, the options that decide what it is compiled to, and the request's own end tokens."""
     if not text.startswith(_MARK):
-        return text, AUTO_ENGINE, ()
+        return text, {}, ()
     _, head, text = text.split(_MARK, 2)
-    engine, stops = json.loads(head)
-    return text, engine, tuple(stops)
+    options, stops = json.loads(head)
+    return text, options, tuple(stops)

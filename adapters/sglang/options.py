@@ -8,7 +8,7 @@ no field for a list of answers.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from latticework.adapters.sglang import grammar, speculation
@@ -16,15 +16,8 @@ from latticework.adapters.sglang import grammar, speculation
 if TYPE_CHECKING:
     from latticework.plugins.options import RequestOptions
 
-PREFIX = "lw_"
 _CHOICE = "lw_choice"
 _NOT_IN_BEAMS = ("lw_drafter", "lw_processor", "lw_search")
-
-
-def names_any(params: Mapping[str, Any]) -> bool:
-    """Whether sampling parameters carry options of ours."""
-    custom = params.get("custom_params")
-    return isinstance(custom, Mapping) and any(isinstance(key, str) and key.startswith(PREFIX) for key in custom)
 
 
 def with_choice(params: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +39,12 @@ def with_choice(params: dict[str, Any]) -> dict[str, Any]:
     except LatticeworkError as error:
         raise LatticeworkError(_CHOICE, error.reason) from None
     rest = {key: value for key, value in custom.items() if key != _CHOICE}
-    return {**params, "custom_params": rest, "regex": "|".join(f"(?:{re.escape(text)})" for text in choices)}
+    return {**params, "custom_params": rest, "regex": choice_pattern(choices)}
+
+
+def choice_pattern(choices: Iterable[str]) -> str:
+    """The regular expression of a list of texts."""
+    return "|".join(f"(?:{re.escape(text)})" for text in choices)
 
 
 def check(params: Mapping[str, Any]) -> RequestOptions:
@@ -55,22 +53,19 @@ def check(params: Mapping[str, Any]) -> RequestOptions:
     Raises:
         LatticeworkError: One of them is wrong, does not fit the request, or needs a flag this server was not given.
     """
-    from latticework.plugins.options import RequestOptions
-    from latticework.plugins.serving import check_sampling
+    from latticework.plugins.base import Role
+    from latticework.plugins.serving import check_options
     from latticework.structured.errors import LatticeworkError
 
     custom = params.get("custom_params") or {}
-    options = RequestOptions.parse(custom)
-    if "lw_engine" in custom and not serves_grammars():
-        raise LatticeworkError("lw_engine", f"this server uses another grammar backend; start it with {grammar.FLAG}")
-    if "lw_drafter" in custom and options.drafter is not None and not _drafts():
-        raise LatticeworkError("lw_drafter", f"this server does not draft; start it with {speculation.FLAG}")
-    if "lw_processor" in custom and options.processor is not None:
-        if _drafts_otherwise():
-            raise LatticeworkError(
-                "lw_processor", f"this server drafts without latticework; it needs {speculation.FLAG}"
-            )
-        check_sampling(options, _temperature(params))
+    missing = {}
+    if not serves_grammars():
+        missing[Role.ENGINE] = grammar.FLAG
+    if (algorithm := speculation.algorithm()) != speculation.NAME:
+        missing[Role.DRAFTER] = speculation.FLAG
+        if algorithm is not None:  # SGLang's own algorithms verify without asking our processors
+            missing[Role.PROCESSOR] = speculation.FLAG
+    options = check_options(custom, _temperature(params), missing)
     if (params.get("beam_width") or 1) > 1 and (option := next((key for key in _NOT_IN_BEAMS if key in custom), None)):
         raise LatticeworkError(option, "not supported together with beam search")
     return options
@@ -81,15 +76,6 @@ def serves_grammars() -> bool:
     from sglang.srt.runtime_context import get_exec
 
     return bool(get_exec().kernel.grammar_backend == grammar.NAME)
-
-
-def _drafts() -> bool:
-    return speculation.algorithm() == speculation.NAME
-
-
-def _drafts_otherwise() -> bool:
-    """SGLang's own algorithms verify without asking our processors."""
-    return speculation.algorithm() not in (None, speculation.NAME)
 
 
 def _temperature(params: Mapping[str, Any]) -> float | None:

@@ -11,42 +11,33 @@ Nothing but the standard library may be imported from here: the server's process
 from __future__ import annotations
 
 import logging
-import threading
 
-from latticework.adapters.sglang import frontend, grammar, processors, seams, speculation
-
-logger = logging.getLogger("latticework.sglang")
-
-_lock = threading.Lock()
-_registered = False
+from latticework.adapters.registration import Registration
+from latticework.adapters.sglang import experiments, frontend, grammar, processors, seams, speculation
 
 
 def register() -> None:
     """Install everything, once per process. Never raises."""
-    global _registered
-    with _lock:
-        if _registered:
-            return
-        _registered = True
-        try:
-            _log_as_sglang()
-            if _fits():
-                grammar.install()
-                speculation.install()
-                processors.install()
-                frontend.install()
-        except Exception:
-            logger.exception("latticework could not be registered; SGLang goes on without it")
+    _registration.run()
 
 
-def _fits() -> bool:
-    """Whether every seam fits this SGLang; says in one message what does not."""
-    problems = [f"{finding.seam}: {finding.detail}" for finding in seams.check() if not finding.ok]
-    if problems:
-        logger.error("latticework is installed but not active, SGLang is left as it is: %s", "; ".join(problems))
-    return not problems
+def _install() -> None:
+    grammar.install()
+    speculation.install()
+    processors.install()
+    frontend.install()
+    experiments.install()
 
 
 def _log_as_sglang() -> None:
     """SGLang configures the root logger; ours follows it, but must not be silenced by its default level."""
     logging.getLogger("latticework").setLevel(logging.INFO)
+
+
+_registration = Registration(
+    "SGLang",
+    logging.getLogger("latticework.sglang"),
+    log_as_engine=_log_as_sglang,
+    check=seams.check,
+    install=_install,
+)

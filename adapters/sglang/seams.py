@@ -12,6 +12,7 @@ from pathlib import Path
 from latticework.adapters.hooks import Finding, Seam, SeamTable
 
 GRAMMAR, OPTIONS, DRAFTER, PROCESSOR = "grammar", "options", "drafter", "processor"
+EXPERIMENTS = "experiments"
 
 _BACKEND = "sglang.srt.constrained.base_grammar_backend"
 _SPECULATIVE = "sglang.srt.speculative"
@@ -66,6 +67,20 @@ SEAMS: tuple[Seam, ...] = (
         "TokenizerManager.generate_request",
         ("obj", "request"),
         "wrapped: options and constraints are checked before anything is scheduled; one request becomes a search",
+    ),
+    Seam(
+        EXPERIMENTS,
+        "sglang.srt.entrypoints.http_server",
+        "app",
+        (),
+        "a middleware sees the request's headers and tells its arm; added where settings exist",
+    ),
+    Seam(
+        DRAFTER,
+        "sglang.srt.managers.schedule_batch",
+        "Req.__init__",
+        ("cache_salt",),
+        "who sent a request, so that drafters learn from no other sender's text",
     ),
     Seam(
         DRAFTER,

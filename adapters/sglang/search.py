@@ -16,12 +16,10 @@ from concurrent.futures import Executor
 from typing import Any
 
 from latticework.plugins.options import Selection
-from latticework.plugins.searching import Search
+from latticework.plugins.searching import OPTION, ClientLeftError, Search, candidate_options, candidate_seed
 from latticework.structured.engines.base import CompiledGrammar
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.search.protocol import Candidate, Expand, SearchTask
-
-_OPTION = "lw_search"
 
 
 def check(obj: Any) -> None:
@@ -31,12 +29,12 @@ def check(obj: Any) -> None:
         LatticeworkError: Says what.
     """
     if isinstance(obj.sampling_params, list) or isinstance(obj.text, list) or _is_batch(obj.input_ids):
-        raise LatticeworkError(_OPTION, "gives one answer: send one prompt a request")
+        raise LatticeworkError(OPTION, "gives one answer: send one prompt a request")
     params = obj.sampling_params or {}
     if (params.get("n") or 1) > 1 or (params.get("beam_width") or 1) > 1:
-        raise LatticeworkError(_OPTION, "gives one answer: set n to 1, without beam search")
+        raise LatticeworkError(OPTION, "gives one answer: set n to 1, without beam search")
     if obj.session_params:
-        raise LatticeworkError(_OPTION, "not supported in sessions")
+        raise LatticeworkError(OPTION, "not supported in sessions")
 
 
 async def answer(
@@ -116,8 +114,13 @@ class _Host:
         child.rid = f"{self._rid}-{name}"
         child.stream = False
         last: dict[str, Any] | None = None
-        async for output in self._generate(self._manager, child, self._request):
-            last = output
+        try:
+            async for output in self._generate(self._manager, child, self._request):
+                last = output
+        except ValueError as error:
+            if self._request is not None and await self._request.is_disconnected():
+                raise ClientLeftError(str(error)) from error
+            raise
         if last is None:
             raise RuntimeError("SGLang ended a request without an output")
         return last
@@ -126,13 +129,10 @@ class _Host:
 def _child_params(params: dict[str, Any], request: Expand, index: int) -> dict[str, Any]:
     wanted = request.params
     child = {**params, "n": 1}
-    custom = {key: value for key, value in (params.get("custom_params") or {}).items() if not key.startswith(_OPTION)}
-    child["custom_params"] = custom or None
+    child["custom_params"] = candidate_options(params.get("custom_params"))
     if wanted.temperature is not None:
         child["temperature"] = wanted.temperature
-    seed = params.get("sampling_seed") if wanted.seed is None else wanted.seed
-    if seed is not None:
-        child["sampling_seed"] = seed + index
+    child["sampling_seed"] = candidate_seed(params.get("sampling_seed"), request, index)
     if wanted.max_tokens is not None:
         child["max_new_tokens"] = min(wanted.max_tokens, params.get("max_new_tokens") or wanted.max_tokens)
     if request.stop:

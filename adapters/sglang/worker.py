@@ -35,7 +35,7 @@ from latticework.adapters.sglang.verify_input import TreeVerifyInput
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard
 from latticework.speculative.draft import EMPTY_DRAFT, Draft
-from latticework.speculative.drafter import DraftBudget, VerifiedRows
+from latticework.speculative.drafter import VerifiedRows
 from latticework.speculative.tree_layout import lay_out
 from latticework.speculative.verify import Verified, match
 
@@ -64,6 +64,7 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
             return self._prefill(batch, on_publish)
         drafts = self._draft(batch)
         width = 1 + max(len(draft) for draft in drafts)
+        self._sessions.table.budgets.verifying(len(drafts), (width - 1) * len(drafts))
         output = self._forward(batch, drafts, width)
         chosen = self._choose(batch, drafts, width, output.logits_output)
         verified = [
@@ -82,6 +83,7 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
 
     def _prefill(self, batch: ScheduleBatch, on_publish: Any) -> GenerationBatchResult:
         """The target reads prompts as it does without speculation."""
+        self._sessions.table.budgets.interrupted()
         output = self._target_worker.forward_batch_generation(batch)
         seq_lens = batch.seq_lens.clone()
         if on_publish is not None:
@@ -98,15 +100,17 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
 
     def _draft(self, batch: ScheduleBatch) -> list[Draft]:
         """A draft for every request, possibly empty, at most ``width - 1`` nodes."""
-        drafts = [EMPTY_DRAFT] * len(batch.reqs)
-        for index, req in enumerate(batch.reqs):
+        table, rooms = self._sessions.table, {}
+        for req in batch.reqs:
             with Guard(Role.DRAFTER, ADAPTER, f"request {req.rid} is not drafted for in this step"):
                 tokens = self._sessions.tokens(req)
                 if tokens is not None:
-                    self._sessions.table.sync(req.rid, tokens, self._seen.pop(req.rid, None))
-                    if (room := self._room(req, len(tokens))) > 0:
-                        drafts[index] = self._sessions.table.draft(req.rid, DraftBudget(room, room))
-        return drafts
+                    table.sync(req.rid, tokens, self._seen.pop(req.rid, None))
+                    rooms[req.rid] = self._room(req, len(tokens))
+        drafts: dict[str, Draft] = {}
+        with Guard(Role.DRAFTER, ADAPTER, "nothing is drafted for this batch in this step"):
+            drafts = table.draft_all(rooms, len(batch.reqs))
+        return [drafts.get(req.rid, EMPTY_DRAFT) for req in batch.reqs]
 
     def _room(self, req: Any, length: int) -> int:
         """How many drafted nodes the request could use: a step writes one token more than is accepted."""
@@ -170,6 +174,7 @@ class TreeWorker(BaseSpecWorker):  # type: ignore[misc]
                 token=np.concatenate(([req.output_ids[-1]], draft.token)).astype(np.int32),
                 top_ids=top.indices.cpu().numpy().astype(np.int32),
                 top_logprobs=top.values.cpu().numpy(),
+                parent=np.concatenate(([-1], draft.parent + 1)).astype(np.int32),
             )
 
     def _commit(

@@ -19,7 +19,7 @@ from vllm.v1.structured_output.backend_types import (
 
 from latticework.adapters.vllm.compiling import spec_of_key
 from latticework.plugins.enforcing import Enforcement
-from latticework.plugins.options import AUTO_ENGINE
+from latticework.plugins.options import RequestOptions
 from latticework.plugins.vocabularies import compile_constraint, warm_up
 from latticework.structured import CompiledGrammar, LatticeworkError
 from latticework.structured.bitmask import words
@@ -44,20 +44,18 @@ class LatticeworkBackend(StructuredOutputBackend):  # type: ignore[misc]
         grammar_spec: str,
         stop_token_ids: Iterable[int] | None = None,
         *,
-        engine: str = AUTO_ENGINE,
+        options: RequestOptions | None = None,
     ) -> LatticeworkGrammar:
-        """vLLM's interface, and beside it the engine that the request chose.
+        """vLLM's interface, and beside it the options of the request.
 
         Args:
             request_type, grammar_spec: The constraint.
             stop_token_ids: End tokens, the request's own among them: masked until the text may end, then allowed.
-            engine: Name of a grammar engine, or ``auto``.
+            options: The request's; default: the deployment's.
         """
         spec = spec_of_key(request_type, grammar_spec)
         ends = stop_token_ids or ()
-        return LatticeworkGrammar(
-            compile_constraint(spec, self.tokenizer, self.vocab_size, end_ids=ends, engine=engine)
-        )
+        return LatticeworkGrammar(compile_constraint(spec, self.tokenizer, self.vocab_size, options, end_ids=ends))
 
     def allocate_token_bitmask(self, max_num_seqs: int) -> torch.Tensor:
         """``int32[rows, ceil(V/32)]``, everything allowed."""

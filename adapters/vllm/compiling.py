@@ -11,10 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from latticework.adapters.vllm.grammar import NAME as BACKEND
-from latticework.plugins.base import Role
-from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import RequestOptions
-from latticework.plugins.vocabularies import compile_constraint, compute_first_mask
+from latticework.plugins.vocabularies import compile_constraint, try_first_mask
 from latticework.structured import (
     CompiledGrammar,
     GrammarKind,
@@ -88,8 +86,8 @@ def admit(params: SamplingParams, model_config: ModelConfig, tokenizer: Any) -> 
         )
     spec = spec_of_params(constraint)
     ends = {*params.stop_token_ids, tokenizer.eos_token_id} - {None} if params.stop_token_ids else ()
-    engine = RequestOptions.parse(params.extra_args).engine
-    grammar = compile_constraint(spec, tokenizer, model_config.get_vocab_size(), end_ids=ends, engine=engine)
+    options = RequestOptions.parse(params.extra_args)
+    grammar = compile_constraint(spec, tokenizer, model_config.get_vocab_size(), options, end_ids=ends)
     constraint._backend = BACKEND
     if constraint.json is not None:
         # As text: nested objects and large integers do not survive vLLM's copies and its transport in every form.
@@ -104,14 +102,5 @@ def admit_and_try(params: SamplingParams, model_config: ModelConfig, tokenizer: 
         LatticeworkError: It must be refused.
     """
     grammar = admit(params, model_config, tokenizer)
-    try:
-        compute_first_mask(grammar)
-    except LatticeworkError:
-        raise
-    except BaseException as error:
-        if not isolatable(error):
-            raise
-        report(Role.ENGINE, grammar.engine, error, "its request is refused")
-        reason = f"grammar engine {grammar.engine!r} failed on it ({type(error).__name__})"
-        raise LatticeworkError(grammar.spec.kind, reason) from error
+    try_first_mask(grammar)
     return grammar

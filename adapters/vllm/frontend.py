@@ -1,6 +1,9 @@
 """The one hook around ``AsyncLLM.generate``, which every endpoint of vLLM's servers calls.
 
+    experiments ──▶ the request's arms, whose options are its own from here on; what becomes of it is watched
     options ──▶ (400 at once, for streams too)
+    input-dependent grammar ──▶ made of the prompt, and a constraint from here on
+    cache salt ──▶ its digest travels to the worker: who the request's text may teach
     constraint ──▶ compiled in a thread, then found in the cache when vLLM verifies the parameters
     search ──▶ many requests instead of one
     failure ──▶ an error that says why a constraint could not be kept
@@ -11,17 +14,17 @@ A request with none of these goes straight to vLLM's own generator.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import aclosing, suppress
-from functools import lru_cache, partial
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from latticework.adapters.vllm import grammar, options
+from latticework.adapters.vllm import experiments, grammar, options, tenants
 from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
+from latticework.plugins.requests import compile_threads, default_search, names_any
 
 if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
 
     from latticework.plugins.options import Selection
     from latticework.structured import CompiledGrammar
-
-logger = logging.getLogger("latticework.vllm")
 
 #: A stream's status line is sent before vLLM looks at the request, so a constraint is given this long to turn out bad
 #: (or good) while a 400 is still possible. The event loop waits meanwhile; a slower one fails inside the stream.
@@ -51,11 +52,11 @@ def _starting(original: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, vllm_config: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         # Not before vLLM's own: it forks the engine process, and a thread of ours could hold a lock at that moment.
         original(self, vllm_config, *args, **kwargs)
-        _default_search()
+        default_search()
         if grammar.is_ours(vllm_config.structured_outputs_config) and self.input_processor.tokenizer is not None:
             from latticework.plugins.vocabularies import warm_up
 
-            _threads().submit(warm_up, self.input_processor.tokenizer, self.model_config.get_vocab_size())
+            compile_threads().submit(warm_up, self.input_processor.tokenizer, self.model_config.get_vocab_size())
 
     return __init__
 
@@ -64,45 +65,60 @@ def _generating(original: Callable[..., Any]) -> Callable[..., Any]:
     def generate(
         self: Any, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any
     ) -> AsyncGenerator[RequestOutput, None]:
-        constrained = sampling_params.structured_outputs is not None and grammar.is_ours(
-            self.vllm_config.structured_outputs_config
+        params, ticket = experiments.admit(
+            self, sampling_params, prompt, request_id, kwargs, lambda params: _search(self, params, prompt, named=True)
         )
-        named = options.names_any(sampling_params.extra_args)
-        if not (constrained or named or _default_search()):
-            unchanged: AsyncGenerator[RequestOutput, None] = original(
-                self, prompt, sampling_params, request_id, **kwargs
-            )
-            return unchanged
-        engine = partial(original, self, prompt, **kwargs)
-        with refusing():
-            selection = _search(self, sampling_params, prompt, named)
-            compiling = _start_compiling(self, sampling_params) if constrained else None
-        return _serve(engine, sampling_params, request_id, selection, compiling)
+        serve = partial(_served, original, self, prompt, params, request_id, kwargs)
+        return serve() if ticket is None else experiments.watched(ticket, params, serve)
 
     return generate
+
+
+def _served(
+    original: Callable[..., Any],
+    client: Any,
+    prompt: Any,
+    sampling_params: SamplingParams,
+    request_id: str,
+    kwargs: dict[str, Any],
+) -> AsyncGenerator[RequestOutput, None]:
+    """The outputs of a request whose options are settled."""
+    if "lw_grammar" in (sampling_params.extra_args or ()):
+        from latticework.adapters.vllm.input_grammars import with_grammar
+
+        with refusing():
+            sampling_params = with_grammar(client, sampling_params, prompt, kwargs.get("prompt_text"))
+    if options.has_proposer(client.vllm_config.speculative_config):
+        sampling_params = tenants.with_tenant(sampling_params, prompt)
+    constrained = sampling_params.structured_outputs is not None and grammar.is_ours(
+        client.vllm_config.structured_outputs_config
+    )
+    named = names_any(sampling_params.extra_args)
+    if not (constrained or named or default_search()):
+        unchanged: AsyncGenerator[RequestOutput, None] = original(client, prompt, sampling_params, request_id, **kwargs)
+        return unchanged
+    engine = partial(original, client, prompt, **kwargs)
+    with refusing():
+        selection = _search(client, sampling_params, prompt, named)
+        compiling = _start_compiling(client, sampling_params) if constrained else None
+    return _serve(engine, sampling_params, request_id, selection, compiling)
 
 
 def _search(client: Any, params: SamplingParams, prompt: Any, named: bool) -> Selection | None:
     """Check all options; the search that this request is served by."""
     from latticework.adapters.vllm.search import check
-    from latticework.structured.errors import LatticeworkError
+    from latticework.plugins.searching import can_be_searched
 
     if not named:
-        chosen = _default_search()
+        chosen = default_search()
     else:
         config = client.vllm_config
         asked = options.check(params, config.speculative_config, config.structured_outputs_config)
         if asked.processor is not None and "lw_processor" in (params.extra_args or {}):
             _check_runner(config)
         chosen = asked.search
-    if chosen is None:
+    if chosen is None or not can_be_searched(partial(check, params, prompt), params.extra_args):
         return None
-    try:
-        check(params, prompt)
-    except LatticeworkError:
-        if "lw_search" in (params.extra_args or {}):
-            raise
-        return None  # the deployment's default is for requests that can be searched
     return chosen
 
 
@@ -115,33 +131,13 @@ def _check_runner(config: Any) -> None:
         raise LatticeworkError("lw_processor", reason)
 
 
-@lru_cache(maxsize=1)
-def _default_search() -> Selection | None:
-    """The search of requests that name none. Wrong settings are logged once; requests that need them say so again."""
-    from latticework.plugins.options import RequestOptions
-    from latticework.structured.errors import LatticeworkError
-
-    try:
-        return RequestOptions.parse(None).search
-    except LatticeworkError as error:
-        logger.error("latticework's settings are wrong: %s", error)
-        return None
-
-
-@lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    from latticework.plugins.settings import load_settings
-
-    return ThreadPoolExecutor(load_settings().limits.compile_threads, thread_name_prefix="latticework")
-
-
 def _start_compiling(client: Any, params: SamplingParams) -> Future[CompiledGrammar]:
     """Compile in a thread. Raises ``LatticeworkError`` if a stream's constraint is known to be bad in time."""
     from vllm.sampling_params import RequestOutputKind
 
     from latticework.adapters.vllm.compiling import admit_and_try
 
-    compiling = _threads().submit(admit_and_try, params, client.model_config, client.input_processor.tokenizer)
+    compiling = compile_threads().submit(admit_and_try, params, client.model_config, client.input_processor.tokenizer)
     if params.output_kind is RequestOutputKind.DELTA:
         with suppress(TimeoutError):
             compiling.result(STREAM_GRACE_SECONDS)
@@ -173,6 +169,6 @@ async def _serve(
         return engine(sampling_params=child, request_id=child_id)
 
     host = RequestHost(params, request_id, generate)
-    answer = host.as_answer(await Search(selection, host, request_id, _threads()).answer(SearchTask(compiled)))
+    answer = host.as_answer(await Search(selection, host, request_id, compile_threads()).answer(SearchTask(compiled)))
     grammar.raise_failure(answer)
     yield answer

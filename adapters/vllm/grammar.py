@@ -7,7 +7,7 @@ configured:
 2. the front end compiles a request's constraint before it admits the request. Compiling is the only exact check; it is
    bounded by the deployment's limits, and runs off the event loop (:mod:`latticework.adapters.vllm.frontend`), so here
    the grammar is normally a look-up in the cache;
-3. the engine's grammar manager starts with our backend, and hands it the request's ``lw_engine``;
+3. the engine's grammar manager starts with our backend, and hands it the request's options;
 4. the reason of a failed constraint is put where the front end finds it, in the stop reason.
 """
 
@@ -110,8 +110,8 @@ def _creating(original: Callable[..., Any]) -> Callable[..., Any]:
         # An exception here becomes the result of vLLM's future, and ends this one request.
         params = request.sampling_params
         request_type, text = request.structured_output_request.structured_output_key
-        engine = RequestOptions.parse(params.extra_args).engine
-        return self.backend.compile_grammar(request_type, text, params.all_stop_token_ids, engine=engine)
+        options = RequestOptions.parse(params.extra_args)
+        return self.backend.compile_grammar(request_type, text, params.all_stop_token_ids, options=options)
 
     return _create_grammar
 

@@ -7,13 +7,14 @@ engine passes, the offline ``LLM`` class included. A request without ``lw_*`` ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from latticework.adapters.vllm import grammar
 from latticework.adapters.vllm.errors import refusing
 from latticework.adapters.vllm.seams import on_import, wrap
+from latticework.plugins.requests import PREFIX, names_any
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, SpeculativeConfig, StructuredOutputsConfig
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from latticework.plugins.options import RequestOptions
 
-PREFIX = "lw_"
 _PROPOSER = "latticework.adapters.vllm.Proposer"
 _PROPOSER_FLAG = (
     f"""--speculative-config '{{"method": "custom_class", "model": "{_PROPOSER}", "num_speculative_tokens": 8}}'"""
@@ -35,11 +35,6 @@ def install() -> None:
     on_import("vllm.entrypoints.openai.completion.protocol", _hook_completion)
 
 
-def names_any(extra: Mapping[str, Any] | None) -> bool:
-    """Whether a request carries options of ours."""
-    return extra is not None and any(isinstance(key, str) and key.startswith(PREFIX) for key in extra)
-
-
 def check(
     params: SamplingParams,
     speculative_config: SpeculativeConfig | None,
@@ -50,24 +45,19 @@ def check(
     Raises:
         LatticeworkError: One of them is wrong, does not fit the request, or needs a flag this server was not given.
     """
-    from latticework.plugins.options import RequestOptions
-    from latticework.plugins.serving import check_sampling
-    from latticework.structured.errors import LatticeworkError
+    from latticework.plugins.base import Role
+    from latticework.plugins.serving import check_options
 
-    extra = params.extra_args or {}
-    options = RequestOptions.parse(extra)
-    if "lw_engine" in extra and not grammar.is_ours(structured_outputs_config):
-        raise LatticeworkError("lw_engine", f"this server uses another grammar backend; start it with {grammar.FLAG}")
-    if "lw_drafter" in extra and options.drafter is not None and not _has_proposer(speculative_config):
-        raise LatticeworkError(
-            "lw_drafter", f"this server does not draft with latticework; start it with {_PROPOSER_FLAG}"
-        )
-    if "lw_processor" in extra:
-        check_sampling(options, params.temperature)
-    return options
+    missing = {}
+    if not grammar.is_ours(structured_outputs_config):
+        missing[Role.ENGINE] = grammar.FLAG
+    if not has_proposer(speculative_config):
+        missing[Role.DRAFTER] = _PROPOSER_FLAG
+    return check_options(params.extra_args or {}, params.temperature, missing)
 
 
-def _has_proposer(config: SpeculativeConfig | None) -> bool:
+def has_proposer(config: SpeculativeConfig | None) -> bool:
+    """Whether the server drafts with latticework."""
     return config is not None and config.method == "custom_class" and config.model == _PROPOSER
 
 
@@ -86,18 +76,19 @@ def _verifying(original: Callable[..., None]) -> Callable[..., None]:
         if names_any(self.extra_args):
             with refusing():
                 chosen = check(self, speculative_config, structured_outputs_config)
-                _refuse_search(self, chosen)
+                _refuse_server_options(self, chosen)
         original(self, model_config, speculative_config, structured_outputs_config, tokenizer)
 
     return verify
 
 
-def _refuse_search(params: SamplingParams, chosen: RequestOptions) -> None:
-    """The server's engine client takes ``lw_search`` away before its candidates get here; nobody else can search."""
+def _refuse_server_options(params: SamplingParams, chosen: RequestOptions) -> None:
+    """The server's engine client takes these away before requests get here; nobody else can serve them."""
     from latticework.structured.errors import LatticeworkError
 
-    if chosen.search is not None and "lw_search" in (params.extra_args or {}):
-        raise LatticeworkError("lw_search", "works through vLLM's server only, not in the offline LLM class")
+    for key, asked in (("lw_search", chosen.search), ("lw_grammar", chosen.grammar)):
+        if asked is not None and key in (params.extra_args or {}):
+            raise LatticeworkError(key, "works through vLLM's server only, not in the offline LLM class")
 
 
 def _hook_chat(module: ModuleType) -> None:

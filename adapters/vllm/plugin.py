@@ -11,39 +11,16 @@ module objects.
 from __future__ import annotations
 
 import logging
-import threading
 from types import ModuleType
 
-from latticework.adapters.vllm import errors, frontend, grammar, options, scanning, seams
+from latticework.adapters.registration import Registration
+from latticework.adapters.vllm import errors, experiments, frontend, grammar, options, scanning, seams
 from latticework.adapters.vllm.seams import on_import
-
-logger = logging.getLogger("latticework.vllm")
-
-_lock = threading.Lock()
-_registered = False
 
 
 def register() -> None:
     """Install all hooks, once per process. Never raises."""
-    global _registered
-    with _lock:
-        if _registered:
-            return
-        _registered = True
-        try:
-            _log_as_vllm()
-            if _fits():
-                _install()
-        except Exception:
-            logger.exception("latticework could not be registered; vLLM goes on without it")
-
-
-def _fits() -> bool:
-    """Whether every hook fits this vLLM; says in one message what does not."""
-    problems = [f"{finding.seam}: {finding.detail}" for finding in seams.check() if not finding.ok]
-    if problems:
-        logger.error("latticework is installed but not active, vLLM is left as it is: %s", "; ".join(problems))
-    return not problems
+    _registration.run()
 
 
 def _install() -> None:
@@ -52,6 +29,7 @@ def _install() -> None:
     options.install()
     frontend.install()
     errors.install()
+    experiments.install()
     for module in ("vllm.v1.worker.gpu_model_runner", "vllm.v1.worker.gpu.model_runner"):
         on_import(module, _install_in_worker)
 
@@ -69,3 +47,12 @@ def _log_as_vllm() -> None:
         ours.handlers = list(theirs.handlers)
         ours.setLevel(theirs.level)
         ours.propagate = False
+
+
+_registration = Registration(
+    "vLLM",
+    logging.getLogger("latticework.vllm"),
+    log_as_engine=_log_as_vllm,
+    check=seams.check,
+    install=_install,
+)

@@ -16,29 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latticework.plugins.options import PREFIX, RequestOptions
-
 if TYPE_CHECKING:
-    import torch
-    from vllm.sampling_params import SamplingParams
-
-    from latticework.plugins.processing import GuardedProcessor
     from latticework.speculative.drafter import TokenArray
 
 #: vLLM's placeholder for a token that the host has not seen yet.
 UNKNOWN_TOKEN = -1
-
-
-def options_of(params: SamplingParams, defaults: RequestOptions) -> RequestOptions:
-    """What a request asks for; ``defaults``, without any work, if it has no option of ours.
-
-    Raises:
-        LatticeworkError: An option is wrong. The front end should have refused it.
-    """
-    extra = params.extra_args
-    if not extra or not any(key.startswith(PREFIX) for key in extra):
-        return defaults
-    return RequestOptions.parse(extra)
 
 
 @dataclass(frozen=True)
@@ -89,18 +71,3 @@ def committed_tokens(runner: Any, index: int) -> TokenArray:
     if UNKNOWN_TOKEN in state.output_token_ids[-1:]:
         raise RuntimeError("asynchronous scheduling has not delivered the last sampled token")
     return np.array([*state.prompt_token_ids, *state.output_token_ids], np.int32)
-
-
-def apply_along(processor: GuardedProcessor, drafted: Sequence[int], rows: torch.Tensor) -> None:
-    """Process the rows of one request, walking over its draft and back.
-
-    Args:
-        processor: At the end of the committed tokens; it is there again afterwards.
-        drafted: ``n`` tokens.
-        rows: ``float[n + 1, V]``, changed in place.
-    """
-    processor.apply(rows[0])
-    for row, token in enumerate(drafted, start=1):
-        processor.advance([token])
-        processor.apply(rows[row])
-    processor.rollback(len(drafted))

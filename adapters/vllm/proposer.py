@@ -14,8 +14,6 @@ from latticework.adapters.vllm.runner import ADAPTER, RunnerSessions, hooked
 from latticework.adapters.vllm.worker_grammars import WorkerGrammars
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard
-from latticework.speculative.draft import ROOT, Draft
-from latticework.speculative.drafter import DraftBudget
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +26,7 @@ class Proposer:
 
     Attributes:
         grammars: What the requests' constraints compile to, in this process.
+        alike: Ranks that each have a scheduler of their own must draft alike.
 
     Raises:
         RuntimeError: At start, if drafting could not work in this vLLM; the message says why.
@@ -45,7 +44,8 @@ class Proposer:
             )
         self._limit = vllm_config.num_speculative_tokens
         self._sessions: RunnerSessions | None = None
-        self.grammars = WorkerGrammars(vllm_config)
+        self.alike = vllm_config.parallel_config.distributed_executor_backend == "external_launcher"
+        self.grammars = WorkerGrammars(vllm_config, wait=self.alike)
 
     def load_model(self, model: Any) -> None:
         """There is no draft model; the time is used to prepare for grammars."""
@@ -78,23 +78,20 @@ class Proposer:
         sessions = self._sessions
         if sessions is None or not sessions.table.live():
             return drafts
-        with Guard(Role.DRAFTER, ADAPTER, "nothing is drafted for the rest of this batch in this step"):
+        with Guard(Role.DRAFTER, ADAPTER, "nothing is drafted for this batch in this step"):
+            rows: dict[str, int] = {}
             for row, sampled in enumerate(sampled_token_ids):
                 request_id = sessions.request_id(row)
                 if sampled and request_id in sessions.table:
                     tokens = token_ids_cpu[row, : num_tokens_no_spec[row]]
-                    budget = min(self._limit, sessions.room(row))
-                    sessions.table.sync(request_id, tokens)
-                    drafts[row] = chain_of(sessions.table.draft(request_id, DraftBudget(budget, budget)))
+                    sessions.table.sync(request_id, tokens, sessions.shown.get(request_id))
+                    rows[request_id] = row
+            rooms = {request_id: min(self._limit, sessions.room(row)) for request_id, row in rows.items()}
+            branching = sessions.branching
+            chosen = sessions.table.draft_all(rooms, sum(map(bool, sampled_token_ids)), branching=branching)
+            chains = {request_id: draft.token.tolist() for request_id, draft in chosen.items()}
+            if sessions.trees is not None:
+                chains = sessions.trees.offer(chosen)
+            for request_id, chain in chains.items():
+                drafts[rows[request_id]] = chain
         return drafts
-
-
-def chain_of(draft: Draft) -> list[int]:
-    """The path of first choices through a draft, which is all that vLLM can verify; a chain is its own."""
-    chain: list[int] = []
-    tip = ROOT
-    for node, (token, parent) in enumerate(zip(draft.token.tolist(), draft.parent.tolist(), strict=True)):
-        if parent == tip:
-            chain.append(token)
-            tip = node
-    return chain

@@ -17,9 +17,11 @@ __all__ = ["SEAMS", "SUPPORTED_SERIES", "Seam", "check", "on_import", "wrap"]
 SUPPORTED_SERIES = ((0, 32),)
 
 GRAMMAR, OPTIONS, SEARCH, DRAFTER, PROCESSOR = "grammar", "options", "search", "drafter", "processor"
+EXPERIMENTS = "experiments"
 
 _MANAGER = "vllm.v1.structured_output"
 _V1_RUNNER = "vllm.v1.worker.gpu_model_runner"
+_CPU_ATTENTION = "vllm.v1.attention.backends.cpu_attn"
 _BEAM_SEARCH = ("max_tokens", "default_sampling_params")
 
 SEAMS: tuple[Seam, ...] = (
@@ -114,12 +116,40 @@ SEAMS: tuple[Seam, ...] = (
         (),
         "a request nested too deeply for vLLM's own checks is a 400, not a 500",
     ),
+    *(
+        Seam(
+            EXPERIMENTS,
+            f"vllm.entrypoints.openai.{module}.protocol",
+            f"{name}.to_sampling_params",
+            (),
+            "the request's user and model, by which experiments assign it; hooked where settings exist",
+        )
+        for module, name in (
+            ("chat_completion", "ChatCompletionRequest"),
+            ("completion", "CompletionRequest"),
+            ("responses", "ResponsesRequest"),
+        )
+    ),
     Seam(
         SEARCH,
         "vllm.v1.engine.async_llm",
         "AsyncLLM.generate",
         ("prompt", "sampling_params", "request_id"),
         "one request becomes a search; grammars compile off the event loop; failures get a message",
+    ),
+    Seam(
+        DRAFTER,
+        "vllm.inputs.engine",
+        "_InputOptions.cache_salt",
+        (),
+        "who sent a request, so that drafters learn from no other sender's text",
+    ),
+    Seam(
+        DRAFTER,
+        "vllm.v1.structured_output.request",
+        "get_structured_output_key",
+        ("params",),
+        "which requests are constrained alike",
     ),
     Seam(
         DRAFTER,
@@ -138,9 +168,51 @@ SEAMS: tuple[Seam, ...] = (
     Seam(
         DRAFTER,
         _V1_RUNNER,
+        "GPUModelRunner.sample_tokens",
+        ("grammar_output",),
+        "drafters learn from what the target held likely at every verified position",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
+        "ExecuteModelState.spec_decode_metadata",
+        (),
+        "where the logits of a step are between the forward pass and the grammar's mask",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
         "GPUModelRunner._input_fits_in_drafter",
         ("common_attn_metadata",),
         "one request at the end of its context does not stop the drafts of all",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
+        "GPUModelRunner.initialize_kv_cache_tensors",
+        ("kv_cache_config",),
+        "trees (`drafter.trees`, CPUs): scratch blocks for their branches",
+    ),
+    Seam(
+        DRAFTER,
+        _V1_RUNNER,
+        "GPUModelRunner._model_forward",
+        ("input_ids", "positions"),
+        "trees: nodes have the positions of their depths",
+    ),
+    Seam(
+        DRAFTER,
+        _CPU_ATTENTION,
+        "CPUAttentionMetadataBuilder.build",
+        ("common_prefix_len", "common_attn_metadata", "fast_build"),
+        "trees: each branch is a request of its own",
+    ),
+    Seam(
+        DRAFTER,
+        _CPU_ATTENTION,
+        "CPUAttentionBackendImpl.do_kv_cache_update",
+        ("layer", "key", "value", "kv_cache", "slot_mapping"),
+        "trees: branches are written behind copies of what precedes them",
     ),
     Seam(
         DRAFTER,

@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
 from latticework.adapters.vllm.grammar import raise_failure
+from latticework.plugins.searching import OPTION, candidate_options, candidate_seed
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.search.protocol import Candidate, Expand
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 #: ``(sampling_params, request_id)`` to the engine's stream of outputs.
 Generate = Callable[["SamplingParams", str], AsyncGenerator["RequestOutput", None]]
 
-_OPTION = "lw_search"
-
 
 def check(params: SamplingParams, prompt: object) -> None:
     """Refuse what has no single best answer, or cannot be asked for more than once.
@@ -41,11 +40,11 @@ def check(params: SamplingParams, prompt: object) -> None:
         LatticeworkError: Says what.
     """
     if params.n > 1:
-        raise LatticeworkError(_OPTION, f"gives one answer: set n to 1 (it is {params.n})")
+        raise LatticeworkError(OPTION, f"gives one answer: set n to 1 (it is {params.n})")
     if params.prompt_logprobs is not None or params.prompt_logprob_token_ids is not None:
-        raise LatticeworkError(_OPTION, "not supported together with prompt_logprobs")
+        raise LatticeworkError(OPTION, "not supported together with prompt_logprobs")
     if isinstance(prompt, AsyncGenerator):
-        raise LatticeworkError(_OPTION, "not supported for streamed input")
+        raise LatticeworkError(OPTION, "not supported for streamed input")
 
 
 class RequestHost:
@@ -107,13 +106,12 @@ class RequestHost:
 
         child, wanted = self._params.clone(), request.params
         child.output_kind = RequestOutputKind.FINAL_ONLY
-        child.extra_args = {k: v for k, v in (child.extra_args or {}).items() if not k.startswith(_OPTION)} or None
+        child.extra_args = candidate_options(child.extra_args)
         if child.logprobs is None and not child.logprob_token_ids:
             child.logprobs = 0  # the written token's alone
         if wanted.temperature is not None:
             child.temperature = wanted.temperature
-        seed = child.seed if wanted.seed is None else wanted.seed
-        child.seed = None if seed is None else seed + index
+        child.seed = candidate_seed(child.seed, request, index)
         if wanted.max_tokens is not None:
             child.max_tokens = min(wanted.max_tokens, child.max_tokens or wanted.max_tokens)
         if request.stop:

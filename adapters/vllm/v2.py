@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor, LogitsProcRequestState
 
-from latticework.adapters.vllm.processors import UNKNOWN_TOKEN, apply_along, options_of
+from latticework.adapters.vllm.processors import UNKNOWN_TOKEN
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard
 from latticework.plugins.options import RequestOptions, Selection
 from latticework.plugins.processing import GuardedProcessor
 from latticework.plugins.registry import registry
+from latticework.plugins.requests import options_of
+from latticework.speculative.draft import Draft
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +58,7 @@ class LatticeworkLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         """Whoever had the slot before is gone. ``True`` if the new request has a processor."""
         self._slots.pop(req_idx, None)
         with Guard(Role.PROCESSOR, ADAPTER, "it is off for one request"):
-            selection = options_of(sampling_params, self._defaults).processor
+            selection = options_of(sampling_params.extra_args, self._defaults).processor
             if selection is not None:
                 self._slots[req_idx] = _Slot(selection)
         return req_idx in self._slots
@@ -86,7 +88,7 @@ class LatticeworkLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             drafted = [inputs[row] for row in rows[1:]]
             if UNKNOWN_TOKEN in drafted:  # placeholders, to be rejected
                 del drafted[drafted.index(UNKNOWN_TOKEN) :]
-            apply_along(processor, drafted, logits[rows[0] : rows[0] + 1 + len(drafted)])
+            processor.apply_over(Draft.chain(drafted), logits[rows[0] :])
 
     def _at_end(self, slot: int, length: int) -> GuardedProcessor | None:
         """The slot's processor at the end of its ``length`` committed tokens; ``None`` if it could not be made."""

@@ -6,13 +6,14 @@ violates it is trimmed there.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from latticework.adapters.vllm.compiling import spec_of_params
 from latticework.plugins.base import Role
 from latticework.plugins.guard import Guard
-from latticework.plugins.settings import load_settings
+from latticework.plugins.options import RequestOptions
+from latticework.plugins.requests import compile_threads
 from latticework.plugins.vocabularies import compile_constraint, warm_up
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ class WorkerGrammars:
 
     Args:
         config: vLLM's configuration.
+        wait: Compile before anything is drafted: where several processes must draft alike, none may be ahead.
     """
 
-    def __init__(self, config: VllmConfig) -> None:
+    def __init__(self, config: VllmConfig, *, wait: bool) -> None:
         self._model = config.model_config
-        self._pool = ThreadPoolExecutor(load_settings().limits.compile_threads, "latticework-compile")
-        # Ranks that each have a scheduler of their own must draft alike, so none may be ahead with its grammars.
-        self._wait = config.parallel_config.distributed_executor_backend == "external_launcher"
+        self._pool = compile_threads()
+        self._wait = wait
         outputs = config.structured_outputs_config
         # While a model reasons its grammar may be asleep, and only the scheduler knows until when.
         always_active = not outputs.reasoning_parser or outputs.enable_in_reasoning
@@ -44,20 +45,20 @@ class WorkerGrammars:
         if self._enabled:
             self._pool.submit(self._warm_up)
 
-    def of(self, params: SamplingParams, engine: str) -> Future[CompiledGrammar] | None:
+    def of(self, params: SamplingParams, options: RequestOptions) -> Future[CompiledGrammar] | None:
         """The promise of a request's grammar; ``None`` if it has none, or if it is better not to guess."""
         constraint = params.structured_outputs
         if not self._enabled or constraint is None or constraint.all_constraints_none():
             return None
-        promise = self._pool.submit(self._compile, params, engine)
+        promise = self._pool.submit(self._compile, params, options)
         if self._wait:
             promise.exception()
         return promise
 
-    def _compile(self, params: SamplingParams, engine: str) -> CompiledGrammar:
+    def _compile(self, params: SamplingParams, options: RequestOptions) -> CompiledGrammar:
         spec = spec_of_params(params.structured_outputs)
         width = self._model.get_vocab_size()
-        return compile_constraint(spec, self._tokenizer(), width, end_ids=params.all_stop_token_ids, engine=engine)
+        return compile_constraint(spec, self._tokenizer(), width, options, end_ids=params.all_stop_token_ids)
 
     def _warm_up(self) -> None:
         with Guard(Role.ENGINE, "warm-up", "the first constrained request is drafted for later"):

@@ -17,18 +17,21 @@ $(if $(filter $(ENGINE),$(ENGINES)),,$(error ENGINE is one of: $(ENGINES)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: ENGINE (demo, serve, test: vllm or sglang), PORT and MODEL and FLAGS (serve, demo),"
+	@echo "Variables: ENGINE (demo, serve, test-engine: vllm or sglang), PORT and MODEL and FLAGS (serve, demo),"
 	@echo "           PYTHON (interpreter to start from)"
 
 demo: setup-$(ENGINE) ## Compare the stock engine with latticework on real requests (a few minutes)
 	@$(ENGINE_BIN)/python -m integration.demo.run --engine $(ENGINE) $(MODEL_FLAG) $(FLAGS)
 
-test: test-fast test-engine ## All tests of ENGINE: the fast ones, then those that start the real engine
+test: setup ## All tests: the fast ones, then those that start the real engines, one after the other
+	@$(MAKE) --no-print-directory test-fast
+	@for engine in $(ENGINES); do $(MAKE) --no-print-directory test-engine ENGINE=$$engine || exit 1; done
 
 test-fast: setup-vllm ## Tests that need no engine
+	@$(BIN)/python -m integration.model
 	@$(BIN)/python -m pytest -q -m "not engine"
 
-test-engine: setup-$(ENGINE) ## Tests against a real engine with a real model (minutes)
+test-engine: setup-$(ENGINE) ## Tests against the real ENGINE with a real model (minutes)
 	@$(ENGINE_BIN)/python -m integration.model
 	@$(ENGINE_BIN)/python -m pytest -q -m engine
 
@@ -38,7 +41,7 @@ lint: setup-vllm
 	@$(BIN)/ruff check .
 
 types: setup-vllm
-	@$(BIN)/mypy -p latticework.structured -p latticework.speculative -p latticework.plugins
+	@$(BIN)/mypy -p latticework.structured -p latticework.speculative -p latticework.plugins -p latticework.bench
 
 serve: setup-$(ENGINE) ## An engine with latticework on port $(PORT), until Ctrl-C
 	@$(ENGINE_BIN)/python -m integration.server --engine $(ENGINE) --port $(PORT) $(MODEL_FLAG) $(FLAGS)
@@ -46,7 +49,9 @@ serve: setup-$(ENGINE) ## An engine with latticework on port $(PORT), until Ctrl
 bench: setup-vllm ## Overhead of latticework installed but not switched on
 	@$(BIN)/python -m integration.bench.overhead $(MODEL_FLAG) $(FLAGS)
 
-docs: setup-vllm ## Build the manual into site/
+docs: setup-vllm ## Write the generated pages, build the manual into site/
+	@$(BIN)/python -m integration.capabilities
+	@$(BIN)/python -m integration.metrics_page
 	@$(BIN)/mkdocs build --strict --quiet
 
 setup: ## Make the environments of both engines

@@ -1,12 +1,15 @@
 """Fixtures for tests against real engines. One server lives at a time; equal configurations share it.
 
-A test of what both engines do asks for ``engine`` and runs once for each; the engines live in different environments,
-so one of the two is skipped and runs in the other's (``make test-engine ENGINE=...``). A test that needs other flags
-asks for ``start_server``:
+A test of what both engines do asks for ``engine`` and runs once for each that is installed; the engines live in
+different environments, so it takes both to run it on both (``make test``). A test that needs other flags asks for
+``start_server``:
 
     @pytest.fixture
     def server(engine, start_server):
         return start_server(replace(engine.lattice, dtype="float32"))
+
+What an engine cannot do is an expected failure with the reason that ``integration/capabilities.py`` gives, which the
+test asks for by ``@pytest.mark.capability("name")``.
 
 Files called ``test_<engine>_*.py`` are collected where that engine is installed only.
 """
@@ -19,10 +22,23 @@ from pathlib import Path
 
 import pytest
 
+from integration.capabilities import CAPABILITIES
 from integration.launch import Engine
 from integration.server import ENGINES, Server, ServerConfig, engine_slot, serve
+from integration.tests.client import for_tests
 
 StartServer = Callable[[ServerConfig], Server]
+
+#: Fixtures by which tests are put in order. Each begins with the server that the one before ends with, if it can.
+SERVERS = (
+    "exclusive_engine",
+    "generated",
+    "arms",
+    "constraining_server",
+    "reference",
+    "server",
+    "default_server",
+)
 
 
 class ServerPool:
@@ -63,33 +79,40 @@ def start_server(server_pool: ServerPool) -> StartServer:
     return server_pool.get
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(scope="session", params=[name for name, engine in ENGINES.items() if engine.is_installed_here()])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Every engine in turn; one that is not installed in this environment is skipped."""
-    engine = ENGINES[request.param]
-    if not engine.is_installed_here():
-        pytest.skip(f"{engine.title} has an environment of its own: make test-engine ENGINE={engine.name}")
-    return engine
+    """Every engine of this environment in turn."""
+    return ENGINES[request.param]
 
 
-def _engine_of(request: pytest.FixtureRequest) -> Engine:
-    """The engine the test asks for; vLLM if it does not ask."""
-    if "engine" not in request.fixturenames:
-        return ENGINES["vllm"]
+@pytest.fixture(autouse=True)
+def _expect_what_is_refused(request: pytest.FixtureRequest) -> None:
+    """Expect a failure where the table of capabilities says that this engine does not have this one."""
+    marker = request.node.get_closest_marker("capability")
+    if marker is None or "engine" not in request.fixturenames:
+        return
     engine: Engine = request.getfixturevalue("engine")
-    return engine
+    support = CAPABILITIES[marker.args[0]].on[engine.name]
+    if not support.works:
+        request.applymarker(pytest.mark.xfail(reason=support.note, strict=True))
 
 
 @pytest.fixture
-def stock_server(request: pytest.FixtureRequest, start_server: StartServer) -> Server:
-    """The engine (vLLM, unless the test asks for ``engine``) as if latticework were not installed."""
-    return start_server(_engine_of(request).stock)
+def constraining_server(engine: Engine, start_server: StartServer) -> Server:
+    """The shared server without speculation: in float32, with the tests' plugins."""
+    return start_server(for_tests(engine.constraining))
 
 
 @pytest.fixture
-def lattice_server(request: pytest.FixtureRequest, start_server: StartServer) -> Server:
-    """The same with latticework's grammar backend and speculation."""
-    return start_server(_engine_of(request).lattice)
+def default_server(engine: Engine, start_server: StartServer) -> Server:
+    """What ``make serve`` starts: everything on, in bfloat16."""
+    return start_server(engine.lattice)
+
+
+@pytest.fixture
+def server(engine: Engine, start_server: StartServer) -> Server:
+    """The server that most tests of both engines share: everything on, in float32, with the tests' plugins."""
+    return start_server(for_tests(engine.lattice))
 
 
 @pytest.fixture
@@ -101,12 +124,15 @@ def exclusive_engine(server_pool: ServerPool) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests of the same server next to each other: a restart costs half a minute."""
+    """Put tests of the same server next to each other: a restart costs half a minute.
+
+    A ``reference`` is what other servers answer. A test of each needs nothing else and comes first, so that those
+    servers have all been asked when ``server`` starts.
+    """
 
     def order(item: pytest.Item) -> int:
         names = getattr(item, "fixturenames", ())
-        kinds = ("stock_server", "lattice_server", "start_server", "exclusive_engine")
-        return next((rank for rank, kind in enumerate(kinds, 1) if kind in names), 0)
+        return max((rank for rank, kind in enumerate(SERVERS, 1) if kind in names), default=0)
 
     items.sort(key=order)
 

@@ -83,8 +83,12 @@ class Engine(ABC):
         distribution: The Python distribution that must be installed.
         environment_folder: Virtual environment that ``make`` gives it.
         metrics: Its names of metrics.
+        session_labels: Labels of ``latticework_sessions`` where tokens are drafted and masked.
+        tool_flags: Flags without which a request may not name a tool.
+        sessions_kept: Sessions that an idle engine may hold on to, with its last batch, until the next one.
         stock: The engine as if latticework were not installed.
         installed: latticework installed, nothing switched on.
+        constraining: The grammar backend switched on, and no speculation.
         lattice: Grammar backend and speculation switched on; processors and search are switched on by requests.
     """
 
@@ -93,8 +97,12 @@ class Engine(ABC):
     distribution: str
     environment_folder: str
     metrics: MetricNames
+    session_labels: Mapping[str, str] = {}
+    tool_flags: tuple[str, ...]
+    sessions_kept = 0
     stock: ServerConfig
     installed: ServerConfig
+    constraining: ServerConfig
     lattice: ServerConfig
 
     def is_installed_here(self) -> bool:
@@ -135,8 +143,9 @@ class Engine(ABC):
         """Fields of a chat completion request that constrain the answer.
 
         Args:
-            kind: ``regex``, ``grammar`` (EBNF), ``choice``, ``json`` (a schema) or ``structural_tag``.
-            payload: The expression, the list of answers, or the schema or tag as an object.
+            kind: ``regex``, ``grammar`` (EBNF or Lark), ``choice``, ``json`` (a schema), ``json_object`` or
+                ``structural_tag``.
+            payload: The expression, the answers, or the schema or tag as an object; nothing for ``json_object``.
         """
 
     @abstractmethod

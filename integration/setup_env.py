@@ -37,7 +37,7 @@ SGLANG_REQUIREMENTS = "integration/cpu_sglang/requirements.txt"
 FOLDERS = {"vllm": ".venv", "sglang": ".venv-sglang"}
 
 ATTEMPTS = 3
-TYPED_FOLDERS = ("structured", "speculative", "plugins", "adapters")
+TYPED_FOLDERS = ("structured", "speculative", "plugins", "bench", "adapters")
 
 
 class SetupError(RuntimeError):

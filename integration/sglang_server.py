@@ -33,8 +33,12 @@ class SGLang(Engine):
         generated="sglang:generation_tokens_total",
         accepted="latticework_draft_accepted_tokens_total",  # SGLang itself shows only means
     )
+    session_labels: Mapping[str, str] = {"process": "scheduler"}
+    tool_flags = ("--tool-call-parser", "hermes")
+    sessions_kept = 1
     stock = ServerConfig(engine="sglang", latticework=False)
     installed = ServerConfig(engine="sglang")
+    constraining = ServerConfig(engine="sglang", flags=GRAMMAR_BACKEND)
     lattice = ServerConfig(engine="sglang", flags=(*GRAMMAR_BACKEND, *speculation()))
 
     def command(self, config: ServerConfig, port: int) -> list[str]:
@@ -61,6 +65,8 @@ class SGLang(Engine):
         """See :class:`Engine`. SGLang has no list of answers; a regular expression says the same."""
         if kind == "choice":
             return {"regex": "|".join(f"(?:{re.escape(text)})" for text in payload)}
+        if kind == "json_object":
+            return {"response_format": {"type": "json_object"}}
         if kind == "json":
             schema = {"name": "answer", "schema": payload, "strict": True}
             return {"response_format": {"type": "json_schema", "json_schema": schema}}

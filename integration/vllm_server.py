@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,8 +33,10 @@ class VLLM(Engine):
         generated="vllm:generation_tokens_total",
         accepted="vllm:spec_decode_num_accepted_tokens_total",
     )
+    tool_flags = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
     stock = ServerConfig(latticework=False)
     installed = ServerConfig()
+    constraining = ServerConfig(flags=STRUCTURED_OUTPUTS)
     lattice = ServerConfig(flags=(*STRUCTURED_OUTPUTS, *proposer()))
 
     def command(self, config: ServerConfig, port: int) -> list[str]:
@@ -64,7 +67,9 @@ class VLLM(Engine):
 
     def constraint(self, kind: str, payload: Any) -> dict[str, Any]:
         """See :class:`Engine`."""
-        return {"structured_outputs": {kind: payload}}
+        if kind == "structural_tag" and not isinstance(payload, str):
+            payload = json.dumps(payload)
+        return {"structured_outputs": {kind: True if kind == "json_object" else payload}}
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """See :class:`Engine`."""

@@ -27,17 +27,13 @@ from integration.model import model_path
 from integration.server import ENGINES, Server, ServerConfig, ServerError, serve
 from latticework.structured import LatticeworkError, Vocabulary, bitmask, compile_grammar
 
-#: Engines answer a named tool choice only if a parser for the model's tool calls is chosen.
-_TOOLS = {
-    "vllm": ("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
-    "sglang": ("--tool-call-parser", "hermes"),
-}
-
 
 def arms(engine: Engine) -> dict[str, ServerConfig]:
     """What is compared, by name."""
-    tools = _TOOLS[engine.name]
-    return {f"stock {engine.title}": engine.stock.with_flags(*tools), "latticework": engine.lattice.with_flags(*tools)}
+    return {
+        f"stock {engine.title}": engine.stock.with_flags(*engine.tool_flags),
+        "latticework": engine.lattice.with_flags(*engine.tool_flags),
+    }
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
 """The helper that starts servers: it must never leave one behind."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from integration import launch, server
 from integration.server import ENGINES, ServerConfig, ServerError, serve
+from integration.tests.client import answer
 from integration.vllm_server import VLLM
 
 ROOT = Path(server.__file__).parents[1]
@@ -144,25 +143,9 @@ def test_engine_that_is_nowhere_is_named(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_stock_server_answers(engine, start_server, dtype):
-    running = start_server(replace(engine.stock, dtype=dtype))
-    body = {
-        "model": running.model,
-        "messages": [{"role": "user", "content": "What is the capital of France?"}],
-        "max_tokens": 16,
-        "temperature": 0,
-    }
-    request = urllib.request.Request(
-        f"{running.url}/v1/chat/completions",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    before = running.metric(engine.metrics.generated)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer = json.load(response)
-    assert answer["choices"][0]["message"]["content"] == "The capital of France is Paris."
-    expected = before + answer["usage"]["completion_tokens"]
-    # Engines count after they have answered.
-    assert any(running.metric(engine.metrics.generated) == expected or time.sleep(0.1) for _ in range(100))
-    assert any(running.is_idle() or time.sleep(0.1) for _ in range(100))
+@pytest.mark.capability("default precision")
+def test_the_server_of_make_serve_keeps_constraints_and_drafts(engine, default_server):
+    accepted = default_server.metric(engine.metrics.accepted)
+    text = answer(default_server, constraint=("regex", r"The sky is (blue|grey), and so is the sea\."))
+    assert text in {f"The sky is {colour}, and so is the sea." for colour in ("blue", "grey")}
+    assert default_server.metric(engine.metrics.accepted) > accepted

@@ -9,6 +9,8 @@ import pytest
 
 from latticework.adapters.sglang import seams
 
+pytestmark = pytest.mark.engine  # SGLang is in an environment where only these tests run
+
 HEAVY = ("numba", "numpy", "torch", "pydantic", "prometheus_client", "sglang")
 
 

@@ -137,9 +137,9 @@ def exploding(pattern: str, depth: int) -> LatticeworkGrammar:
 def test_mask_that_fails_ends_its_request_only():
     position = exploding("a*", 2)
     assert position.accept_tokens("r", [97, 97])
-    assert allowed(position) == {END}, "whatever is sampled must not be text"
+    assert allowed(position) == {STOP}, "whatever is sampled must be neither text nor its end"
     assert position.failure is None
-    assert not position.accept_tokens("r", [END])
+    assert not position.accept_tokens("r", [STOP])
     assert "too many states" in (position.failure or "")
 
 
@@ -147,7 +147,7 @@ def test_mask_that_fails_on_a_rejected_draft_does_no_harm():
     position = exploding("(ab|ac)*", 2)
     assert position.accept_tokens("r", [97])
     assert position.accept_tokens("r", [98])  # drafted
-    assert allowed(position) == {END}
+    assert allowed(position) == {STOP}
     position.rollback(1)
     assert position.accept_tokens("r", [99]), "the model wrote something else"
     assert position.accept_tokens("r", [97])

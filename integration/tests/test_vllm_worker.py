@@ -23,9 +23,7 @@ from vllm.v1.worker.gpu_input_batch import CachedRequestState, InputBatch
 
 from integration.model import model_path
 from latticework.adapters.vllm.processors import RequestRows, committed_tokens, request_rows
-from latticework.adapters.vllm.proposer import chain_of
 from latticework.adapters.vllm.runner import RunnerSessions
-from latticework.speculative.draft import Draft
 
 CONTEXT = 32
 
@@ -143,15 +141,6 @@ def test_a_processed_request_tells_vllm_that_output_ids_are_needed() -> None:
 def test_no_more_is_drafted_than_can_be_written(prompt: int, output: int, max_tokens: int | None, room: int) -> None:
     runner = _runner(_request("a", [1] * prompt, [1] * output, max_tokens=max_tokens))
     assert RunnerSessions(runner).room(0) == room
-
-
-def test_vllm_verifies_the_path_of_first_choices() -> None:
-    assert chain_of(Draft.chain([4, 5, 6])) == [4, 5, 6]
-    assert chain_of(Draft()) == []
-    tree = Draft(
-        np.array([4, 7, 5, 8, 6], np.int32), np.array([-1, -1, 0, 1, 2], np.int32), np.array([1, 1, 2, 2, 3], np.int32)
-    )
-    assert chain_of(tree) == [4, 5, 6]
 
 
 @pytest.mark.engine  # imports vLLM once more, in a process of its own

@@ -18,7 +18,7 @@ Conversation = list[dict[str, str]]
 
 SPECULATION = {"method": "custom_class", "model": "latticework.adapters.vllm.Proposer", "num_speculative_tokens": 8}
 MAX_MODEL_LEN = 512
-SAMPLES = 256
+SAMPLES = 160
 SAMPLED_TOKENS = 4
 
 SCHEMA = {

@@ -1,24 +1,17 @@
-"""What of the CPU platform is in place: for ``latticework doctor`` and for this package's own command."""
+"""What of the CPU platform is in place: what ``latticework doctor`` reports."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from importlib import import_module, metadata
+from typing import NamedTuple
 
 from latticework_sglang_cpu import startup, torchvision_import
 from latticework_sglang_cpu.plugin import NAME as ENTRY_POINT
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What.
-        ok: Whether it will work.
-        detail: What was found and, if not ok, what to do.
-    """
+class Finding(NamedTuple):
+    """What was looked at, whether it will work, what was found and, if it will not, what to do."""
 
     name: str
     ok: bool

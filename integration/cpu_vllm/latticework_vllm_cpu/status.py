@@ -1,10 +1,10 @@
-"""What of the CPU support is in place: for ``latticework doctor`` and for this package's own command."""
+"""What of the CPU support is in place: what ``latticework doctor`` reports."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from importlib import import_module, metadata
+from typing import NamedTuple
 
 from latticework_vllm_cpu import cuda_packages, shim
 from latticework_vllm_cpu.plugin import MODULE
@@ -12,15 +12,8 @@ from latticework_vllm_cpu.plugin import MODULE
 ENTRY_POINT = "latticework_vllm_cpu"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What.
-        ok: Whether it will work.
-        detail: What was found and, if not ok, what to do.
-    """
+class Finding(NamedTuple):
+    """What was looked at, whether it will work, what was found and, if it will not, what to do."""
 
     name: str
     ok: bool

@@ -14,6 +14,7 @@ import torch
 from latticework.plugins.base import PluginOptions, ProcessorSession
 from latticework.speculative.draft import Draft
 from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows
+from latticework.structured.errors import BudgetExceededError
 
 
 class _ExplodingDrafter:
@@ -116,6 +117,58 @@ class NoRepeatPlugin:
     def create(self, options: PluginOptions) -> _NoRepeat:
         """See ``Factory.create``."""
         return _NoRepeat()
+
+
+class _TiringMatcher:
+    """Our own matcher, until a number of tokens were accepted: then it cannot go on."""
+
+    def __init__(self, matcher: Any, left: int) -> None:
+        self._matcher = matcher
+        self._left = left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._matcher, name)
+
+    def fill_bitmask(self, row: Any) -> None:
+        if self._left <= 0:
+            raise BudgetExceededError("regex", "the engine is tired")
+        self._matcher.fill_bitmask(row)
+
+    def accept(self, token_id: int) -> bool:
+        accepted: bool = self._matcher.accept(token_id)
+        self._left -= accepted
+        return accepted
+
+    def rollback(self, count: int) -> None:
+        self._matcher.rollback(count)
+        self._left += count
+
+    def fork(self) -> _TiringMatcher:
+        return _TiringMatcher(self._matcher.fork(), self._left)
+
+
+class _TiringGrammar:
+    engine = "tiring"
+
+    def __init__(self, grammar: Any) -> None:
+        self._grammar = grammar
+        self.spec = grammar.spec
+        self.vocabulary = grammar.vocabulary
+
+    def matcher(self) -> _TiringMatcher:
+        return _TiringMatcher(self._grammar.matcher(), 0 if self.spec.text.startswith("tired") else 8)
+
+
+class TiringEngine:
+    """The grammar engine ``tiring``: it gives up after eight tokens, or at once on a constraint that begins "tired"."""
+
+    name = "tiring"
+
+    def compile(self, spec: Any, vocabulary: Any, limits: Any) -> _TiringGrammar:
+        """See ``GrammarEngine.compile``."""
+        from latticework.structured.engines.lattice import LatticeEngine
+
+        return _TiringGrammar(LatticeEngine().compile(spec, vocabulary, limits))
 
 
 class Inspect:

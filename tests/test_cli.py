@@ -55,15 +55,15 @@ def test_a_check_that_raises_is_a_failed_check(monkeypatch):
     def fail():
         raise RuntimeError("engine is upside down")
 
-    monkeypatch.setattr(doctor, "_vllm_seams", fail)
-    monkeypatch.setattr(doctor, "_cpu_support", list)
+    monkeypatch.setattr(doctor, "_seams", lambda engine: fail())
+    monkeypatch.setattr(doctor, "_cpu_support", lambda engine: [])
     failed = [check for check in doctor.collect() if check.area == "seam"]
-    assert failed == [Check("seam", "vLLM", False, "RuntimeError: engine is upside down")]
+    assert failed == [Check("seam", name, False, "RuntimeError: engine is upside down") for name in ("vLLM", "SGLang")]
 
 
 def test_output_of_an_engine_does_not_reach_stdout(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "_vllm_seams", lambda: print("chatter") or [])
-    monkeypatch.setattr(doctor, "_cpu_support", list)
+    monkeypatch.setattr(doctor, "_seams", lambda engine: print("chatter") or [])
+    monkeypatch.setattr(doctor, "_cpu_support", lambda engine: [])
     doctor.collect()
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -101,13 +101,31 @@ def test_default_that_names_nothing_fails_the_doctor(monkeypatch, fresh_settings
     assert "drafter.default" in check.detail
 
 
-@pytest.mark.parametrize(("allowed", "ok"), [(None, True), ("", False), ("other", False), ("other,latticework", True)])
-def test_vllm_told_not_to_load_us(monkeypatch, allowed, ok):
+@pytest.mark.parametrize("engine", doctor.ENGINES, ids=lambda engine: engine.title)
+@pytest.mark.parametrize(("allowed", "ok"), [(None, True), ("", None), ("other", False), ("other,latticework", True)])
+def test_an_engine_told_not_to_load_us(monkeypatch, engine, allowed, ok):
     if allowed is None:
-        monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+        monkeypatch.delenv(engine.variable, raising=False)
     else:
-        monkeypatch.setenv("VLLM_PLUGINS", allowed)
-    assert doctor._loaded_by_vllm().ok is ok
+        monkeypatch.setenv(engine.variable, allowed)
+    # Set and empty, the variable means "none" to vLLM and "all" to SGLang.
+    assert doctor._loaded_by(engine).ok is (engine.title == "SGLang" if ok is None else ok)
+
+
+def test_both_engines_are_reported_whether_they_are_there_or_not():
+    found = {check.name: check.detail for check in doctor._engines()}
+    assert {"vLLM", "SGLang"} <= found.keys()
+    for engine in doctor.ENGINES:
+        there = any(doctor._version(name) for name in engine.distributions)
+        assert (found[engine.title] == "not installed here") is not there
+
+
+def test_cpu_support_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: "1.0+cpu")
+    known = {"vllm", "sglang"}
+    monkeypatch.setattr(doctor.util, "find_spec", lambda name: object() if name in known else None)
+    details = [check.detail for engine in doctor.ENGINES for check in doctor._cpu_support(engine)]
+    assert [detail.rpartition(" ")[2] for detail in details] == ["./integration/cpu_vllm", "./integration/cpu_sglang"]
 
 
 def test_seams_are_listed_in_short_unless_one_is_missing(run, monkeypatch):

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latticework.plugins.drafters import AutoPlugin, GrammarPlugin, PromptLookupPlugin
+from latticework.speculative.best_path import best_path
 from latticework.speculative.combine import CascadeDrafter, append, prune
 from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft, DraftKind
 from latticework.speculative.drafter import DraftBudget, Drafter, RequestView, VerifiedRows
 from latticework.speculative.grammar_drafter import GrammarDrafter
 from latticework.speculative.laws import DrafterLaws, MakeDrafter
+from latticework.speculative.ngram_pool import NgramPoolDrafter
 from latticework.speculative.prompt_lookup import PromptLookupDrafter, continuation
 from latticework.speculative.verify import sample_and_match
 from latticework.structured import GrammarLimits, GrammarSpec, Vocabulary
@@ -48,7 +50,8 @@ class FixedDrafter:
     def end(self, request: RequestView) -> None: ...
 
     def draft(self, request: RequestView, budget: DraftBudget) -> Draft:
-        return self._draft.within(budget.max_nodes, budget.max_depth)
+        draft = self._draft if budget.branching else best_path(self._draft)
+        return draft.within(budget.max_nodes, budget.max_depth)
 
 
 TREE = Draft(
@@ -94,9 +97,23 @@ class Leaky(PromptLookupDrafter):
         self.kept.append(request.request_id)
 
 
+class Gossip(NgramPoolDrafter):
+    """Takes all requests for one scope's."""
+
+    def begin(self, request: RequestView) -> None:
+        request.scope = "everybody"
+        super().begin(request)
+
+
+@pytest.mark.parametrize("scope", [None, "tenant b"])
+def test_the_law_against_learning_across_scopes_can_fail(scope: str | None) -> None:
+    with pytest.raises(AssertionError):
+        DrafterLaws().test_nothing_is_learnt_across_scopes(Gossip, None, scope)
+
+
 def test_the_law_against_leaks_can_fail() -> None:
     with pytest.raises(AssertionError):
-        DrafterLaws().test_nothing_is_kept_after_the_end(Leaky, None)
+        DrafterLaws().test_nothing_is_kept_after_the_end(Leaky, None, None)
 
 
 def brute_force_lookup(tokens: list[int], min_match: int, max_match: int, length: int) -> list[int]:

@@ -7,8 +7,8 @@ from latticework.plugins.enforcing import Enforcement
 from latticework.structured import GrammarSpec, Vocabulary, compile_grammar
 from latticework.structured.bitmask import indices, words
 
-VOCABULARY = Vocabulary([b"a", b"b", b"ab", b""], eos_ids={3}, special_ids={3})
-A, B, AB, END = range(4)
+VOCABULARY = Vocabulary([b"a", b"b", b"ab", b"", b""], eos_ids={3}, special_ids={3, 4})
+A, B, AB, END, SPECIAL = range(5)
 
 
 class Broken:
@@ -62,12 +62,23 @@ def test_a_forbidden_token_names_itself(position):
     assert "token 3" in position.failure
 
 
-def test_a_mask_that_fails_allows_only_the_end_and_refuses_it(position, failing):
+@pytest.mark.parametrize("written", [SPECIAL, END, A])
+def test_a_mask_that_fails_allows_no_text_and_nothing_is_accepted(position, failing, written):
     position.accept(A)
     failing.add("fill_bitmask")
-    assert allowed(position) == {END}
-    assert not position.accept(END)
+    assert allowed(position) == {SPECIAL}, "an end token would make the text look complete"
+    assert not position.accept(written)
     assert "fill_bitmask is broken" in position.failure
+
+
+def test_without_special_tokens_anything_but_the_end_may_be_written(failing):
+    vocabulary = Vocabulary([b"a", b"b", b""], eos_ids={2})
+    position = Enforcement(compile_grammar(GrammarSpec.regex("a*b"), vocabulary, "lattice"))
+    position._matcher = Broken(position._matcher, {"fill_bitmask"})
+    found = allowed(position)
+    assert {0, 1} <= found
+    assert 2 not in found
+    assert not position.accept(0)
 
 
 def test_a_dead_end_is_left_by_going_back(position, failing):
@@ -78,7 +89,7 @@ def test_a_dead_end_is_left_by_going_back(position, failing):
     position.rollback(1)
     assert allowed(position) == {A, B, AB}
     assert position.accept(A)
-    assert not position.accept(A), "the mask that the target saw here allowed nothing but the end"
+    assert not position.accept(A), "the mask that the target saw here allowed no text"
 
 
 def test_a_lost_position_is_never_trusted_again(position, failing):
@@ -88,7 +99,7 @@ def test_a_lost_position_is_never_trusted_again(position, failing):
     position.rollback(1)
     failing.clear()
     position.rollback(1)
-    assert allowed(position) == {END}
+    assert allowed(position) == {SPECIAL}
     assert not position.accept(A)
 
 

@@ -250,10 +250,17 @@ def _instances(
 def _suite(directory: Path) -> list[tuple[str, Any, list[dict[str, Any]]]]:
     files = [path for path in sorted(directory.glob("*.json")) if path.name != "refRemote.json"]
     return [
-        (f"{path.stem}: {group['description']}", group["schema"], group["tests"])
+        (f"{path.stem}: {group['description']}", _with_draft(group["schema"], directory.name), group["tests"])
         for path in files
         for group in json.loads(path.read_text(encoding="utf-8"))
     ]
+
+
+def _with_draft(schema: Any, draft: str) -> Any:
+    """Draft 7's schemas do not say that they are: without ``$schema`` they would be read as 2020-12."""
+    if draft != "draft7" or not isinstance(schema, dict):
+        return schema
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
 
 
 @pytest.mark.parametrize("draft", ["draft2020-12", "draft7"])

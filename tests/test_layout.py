@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 
 #: Imports point from a higher rank to the same or a lower one.
-RANK = {"structured": 0, "speculative": 1, "plugins": 2, "adapters": 3}
+RANK = {"structured": 0, "speculative": 1, "plugins": 2, "bench": 3, "adapters": 4}
 ENGINES = {"vllm", "sglang"}
 
 SOURCES = sorted(path for folder in RANK for path in (ROOT / folder).rglob("*.py"))
@@ -136,5 +136,6 @@ def test_wheel_contains_only_latticework(tmp_path):
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True, timeout=120)
     (wheel,) = source.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    expected = {f"latticework/{path.relative_to(ROOT).as_posix()}" for path in SOURCES}
+    data = [path for folder in RANK for ending in ("json", "txt") for path in (ROOT / folder).rglob(f"*.{ending}")]
+    expected = {f"latticework/{path.relative_to(ROOT).as_posix()}" for path in (*SOURCES, *data)}
     assert names == expected | {f"latticework/{folder}/py.typed" for folder in RANK}

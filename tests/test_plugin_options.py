@@ -12,7 +12,8 @@ import pytest
 from pydantic import Field
 
 from latticework.plugins.base import OFF, PluginOptions, Role
-from latticework.plugins.options import RequestOptions, Selection
+from latticework.plugins.json_layout import JsonLayout
+from latticework.plugins.options import RequestOptions, Selection, compile_options
 from latticework.plugins.registry import Registry, registry
 from latticework.plugins.settings import (
     DrafterSettings,
@@ -23,6 +24,7 @@ from latticework.plugins.settings import (
     load_settings,
 )
 from latticework.structured.errors import LatticeworkError
+from latticework.structured.json_options import JsonOptions, OnUnsupported, Order, Whitespace
 
 INSTALLED = registry()
 
@@ -171,7 +173,7 @@ def test_wrong_values_name_the_option_and_the_expected_type(option: str, value: 
         ({"lw_search_n": 3}, "lw_search_n", "none is on; set lw_search (one of best_of_n)"),
         ({"lw_engine_speed": 3}, "lw_engine_speed", "unknown option"),
         ({"lw_drafter": "promt_lookup"}, "lw_drafter", "did you mean 'prompt_lookup'"),
-        ({"lw_drafter": "nope"}, "lw_drafter", "known: off, auto, grammar, prompt_lookup"),
+        ({"lw_drafter": "nope"}, "lw_drafter", "known: off, auto, dense_retrieval, fusion, grammar"),
         ({"lw_engine": "off"}, "lw_engine", "known: auto, lattice, llguidance, xgrammar"),
         ({"lw_engine": 3}, "lw_engine", "must be a name"),
         ({"lw_processor": ["fsd"]}, "lw_processor", "must be a name"),
@@ -262,8 +264,9 @@ def test_everything_installed_loads() -> None:
 
 
 def test_our_own_defaults_are_valid() -> None:
+    need_settings = {"retrieval", "dense_retrieval", "model"}
     for role in (Role.DRAFTER, Role.PROCESSOR, Role.SEARCH):
-        for name in INSTALLED.names(role):
+        for name in set(INSTALLED.names(role)) - need_settings:
             factory = INSTALLED.factory(role, name)
             assert factory.name == name
             assert factory.summary
@@ -340,3 +343,34 @@ def test_wrong_settings_name_the_setting(
         load_settings()
     assert caught.value.field == field
     assert reason in caught.value.reason
+
+
+def test_how_json_is_written_is_an_option_of_the_request_and_the_deployment() -> None:
+    assert RequestOptions.parse(None, Settings(), INSTALLED).json == JsonOptions()
+    deployed = Settings(grammar=GrammarSettings(json_layout=JsonLayout(whitespace=Whitespace.COMPACT)))
+    assert RequestOptions.parse({}, deployed, INSTALLED).json == JsonOptions(whitespace=Whitespace.COMPACT)
+    asked = {"lw_json_order": "any", "lw_json_formats": "annotate", "lw_json_on_unsupported": "warn"}
+    wanted = JsonOptions(Order.ANY, Whitespace.COMPACT, False, OnUnsupported.WARN)
+    assert RequestOptions.parse(asked, deployed, INSTALLED).json == wanted
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({"lw_json_order": "alphabetical"}, "must be 'any' or 'declared'"),
+        ({"lw_json_whitespace": 3}, "must be 'compact', 'line' or 'flexible'"),
+        ({"lw_json_ordr": "any"}, "did you mean 'lw_json_order'?"),
+        ({"lw_json": "any"}, "unknown option"),
+    ],
+)
+def test_wrong_ways_of_writing_json_are_named(extra: dict[str, object], reason: str) -> None:
+    with pytest.raises(LatticeworkError) as caught:
+        RequestOptions.parse(extra, Settings(), INSTALLED)
+    assert caught.value.field == next(iter(extra))
+    assert reason in caught.value.reason
+
+
+def test_only_what_decides_a_compilation_is_part_of_its_key() -> None:
+    extra = {"lw_engine": "lattice", "lw_json_order": "any", "lw_drafter": "off", "lw_json_formats": None, "mine": 1}
+    assert compile_options(extra) == {"lw_engine": "lattice", "lw_json_order": "any"}
+    assert compile_options(None) == {}

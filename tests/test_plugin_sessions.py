@@ -54,7 +54,13 @@ def array(tokens: Sequence[int]) -> TokenArray:
 
 
 def sample(name: str, **labels: str) -> float:
-    return prometheus_client.REGISTRY.get_sample_value(name, labels) or 0.0
+    """Sum of the samples whose labels include ``labels``."""
+    return sum(
+        found.value
+        for family in prometheus_client.REGISTRY.collect()
+        for found in family.samples
+        if found.name == name and labels.items() <= found.labels.items()
+    )
 
 
 class Recorder:
@@ -446,7 +452,7 @@ def compiles(engine: str, outcome: str, kind: str = "regex") -> float:
         (GrammarSpec.regex("ab+"), "auto", None, "lattice", "ok"),
         (GrammarSpec.regex("ab+c"), "lattice", None, "lattice", "ok"),
         (GrammarSpec.regex("(ab"), "auto", GrammarError, "auto", "invalid"),
-        (GrammarSpec.json_schema({"type": "string"}), "lattice", UnsupportedGrammarError, "lattice", "unsupported"),
+        (GrammarSpec.json_schema({"pattern": r"(a)\1"}), "lattice", UnsupportedGrammarError, "lattice", "unsupported"),
         (GrammarSpec.regex("x" * 600_000), "auto", BudgetExceededError, "auto", "budget"),
     ],
 )
@@ -464,9 +470,10 @@ def test_compilations_are_counted_by_outcome(
 
 
 def test_fallbacks_are_counted() -> None:
-    labels = {"from_engine": "lattice", "to_engine": "llguidance", "kind": "structural_tag"}
+    labels = {"from_engine": "llguidance", "to_engine": "xgrammar", "kind": "structural_tag"}
     before = sample("latticework_grammar_fallbacks_total", **labels)
-    tag = {"structures": [{"begin": "<f>", "schema": {"type": "integer"}, "end": "</f>"}], "triggers": ["<f"]}
+    text = {"type": "any_text"}
+    tag = {"format": {"type": "sequence", "elements": [text, {"type": "json_schema", "json_schema": True}]}}
     compile_for_request(GrammarSpec.structural_tag(tag), VOCABULARY, RequestOptions(), SETTINGS)
     assert sample("latticework_grammar_fallbacks_total", **labels) == before + 1
 

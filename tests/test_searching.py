@@ -9,9 +9,10 @@ import pytest
 from latticework.plugins import searching
 from latticework.plugins.base import PluginOptions
 from latticework.plugins.options import Selection
-from latticework.plugins.searching import Search
+from latticework.plugins.searching import Search, can_be_searched, candidate_options, candidate_seed
+from latticework.structured.errors import LatticeworkError
 from latticework.structured.search.best_of_n import BestOfN
-from latticework.structured.search.protocol import Candidate, Expand, SearchTask
+from latticework.structured.search.protocol import Candidate, Expand, ExpandParams, SearchTask
 
 
 @dataclass
@@ -120,3 +121,39 @@ def test_leaving_cancels_all_candidates(search):
     with pytest.raises(TimeoutError):
         search(host, BestOfN(3), timeout=0.2)
     assert host.cancelled == 3
+
+
+def refuse():
+    raise LatticeworkError("lw_search", "gives one answer")
+
+
+def test_only_a_search_asked_for_by_name_is_refused():
+    assert can_be_searched(lambda: None, {"lw_search": "best_of_n"})
+    assert not can_be_searched(refuse, None)
+    assert not can_be_searched(refuse, {"lw_drafter": "off"})
+    with pytest.raises(LatticeworkError, match="one answer"):
+        can_be_searched(refuse, {"lw_search": "best_of_n"})
+
+
+def test_candidates_carry_everything_but_the_search():
+    assert candidate_options({"lw_search": "best_of_n", "lw_search_n": 3, "lw_drafter": "off"}) == {"lw_drafter": "off"}
+    assert candidate_options({"lw_search": "best_of_n"}) is None
+    assert candidate_options(None) is None
+
+
+@pytest.mark.parametrize(("own", "wanted", "seed"), [(None, None, None), (5, None, 7), (5, 0, 2), (None, 9, 11)])
+def test_seeds_of_candidates_count_on(own, wanted, seed):
+    request = Expand(((),), 4, params=ExpandParams(seed=wanted))
+    assert candidate_seed(own, request, 2) == seed
+
+
+def test_a_client_that_left_is_no_failure_of_the_search(search):
+    left = searching.ClientLeftError("gone")
+    before = cancelled()
+    with pytest.raises(ValueError, match="gone"):
+        search(Host([left, (-1.0, True)]), BestOfN(2))
+    assert cancelled() == before + 1
+
+
+def cancelled():
+    return searching.metrics.SEARCHES.labels(search="best_of_n", outcome="cancelled")._value.get()

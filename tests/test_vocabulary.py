@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from latticework.structured import bitmask
+from latticework.structured.disk_cache import cache_directory
 from latticework.structured.errors import LatticeworkError
-from latticework.structured.tokenizer_bytes import read_tokenizer_json
-from latticework.structured.trie import build, cache_directory
+from latticework.structured.tokenizer_bytes import load_or_read, read_tokenizer_json
+from latticework.structured.trie import build
 from latticework.structured.vocabulary import Vocabulary
 
 
@@ -171,6 +172,24 @@ def test_tables_are_cached_and_a_damaged_cache_is_rebuilt(tmp_path: Path, monkey
     rebuilt = Vocabulary(tokens, [0]).trie
     assert rebuilt.ids.tolist() == first.ids.tolist()
     assert [f.name for f in cache_directory().iterdir()] == [file.name]
+
+
+def test_a_tokenizer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def tokenizer_of(size: int) -> str:
+        added = [{"id": size, "content": "<|end|>", "special": True}]
+        added.append({"id": size + 2, "content": "é", "special": False})
+        vocabulary = {f"x{i}": i for i in range(size)}
+        return json.dumps({"model": {"vocab": vocabulary}, "decoder": {"type": "ByteLevel"}, "added_tokens": added})
+
+    texts = [tokenizer_of(size) for size in (100, 5000, 5001)]
+    for text in texts:
+        assert load_or_read(text) == load_or_read(text) == read_tokenizer_json(text)
+    files = sorted(cache_directory().iterdir())
+    assert len(files) == 2, "one for each tokenizer with many tokens"
+    files[0].write_bytes(b"damaged")
+    assert [load_or_read(text) for text in texts] == [read_tokenizer_json(text) for text in texts]
 
 
 @settings(max_examples=100)

@@ -6,6 +6,7 @@ from typing import Any
 
 from latticework.structured.json_machine.budget import WorkBudget
 from latticework.structured.json_machine.checks import check_enforceable
+from latticework.structured.json_machine.relaxing import relax
 from latticework.structured.json_machine.source import JsonMachine
 from latticework.structured.json_options import SCHEMA_ORDER, JsonOptions, Order
 from latticework.structured.json_schema.ir import Document
@@ -46,8 +47,9 @@ def json_source(
     )
     report = Report(field, options.on_unsupported.value)
     check_enforceable(document.root, report)
+    dropped = (*document.dropped, *report.dropped)
     machine = JsonMachine(
-        Document(document.root, (*document.dropped, *report.dropped)),
+        Document(document.root, (*dropped, *relax(document.root, dropped))),
         declared=options.order is Order.DECLARED,
         whitespace=options.whitespace,
         max_depth=limits.max_nesting,

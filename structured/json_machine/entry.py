@@ -6,10 +6,11 @@ from typing import Any
 
 from latticework.structured.json_machine.budget import WorkBudget
 from latticework.structured.json_machine.checks import check_enforceable
+from latticework.structured.json_machine.contradictions import reason as contradiction
 from latticework.structured.json_machine.relaxing import relax
-from latticework.structured.json_machine.source import JsonMachine
+from latticework.structured.json_machine.source import JsonMachine, UnsatisfiableError
 from latticework.structured.json_options import SCHEMA_ORDER, JsonOptions, Order
-from latticework.structured.json_schema.ir import Document
+from latticework.structured.json_schema.ir import Document, Schema
 from latticework.structured.json_schema.reader import read_schema
 from latticework.structured.json_schema.report import ReadLimits, Report
 from latticework.structured.limits import GrammarLimits
@@ -33,7 +34,8 @@ def json_source(
         field: What errors call the schema.
 
     Raises:
-        GrammarError: The schema is wrong, or no document satisfies it.
+        GrammarError: The schema is wrong.
+        UnsatisfiableError: No document satisfies it; the reason names the place and the keywords.
         UnsupportedGrammarError: Part of it cannot be enforced.
         BudgetExceededError: A limit was hit.
     """
@@ -48,12 +50,27 @@ def json_source(
     report = Report(field, options.on_unsupported.value)
     check_enforceable(document.root, report)
     dropped = (*document.dropped, *report.dropped)
-    machine = JsonMachine(
-        Document(document.root, (*dropped, *relax(document.root, dropped))),
-        declared=options.order is Order.DECLARED,
-        whitespace=options.whitespace,
-        max_depth=limits.max_nesting,
-        budget=WorkBudget(field, limits.compile_seconds),
-    )
+    dropped = (*dropped, *relax(document.root, dropped))
+
+    def machine_of(root: Schema, seconds: float) -> JsonMachine:
+        return JsonMachine(
+            Document(root, dropped),
+            declared=options.order is Order.DECLARED,
+            whitespace=options.whitespace,
+            max_depth=limits.max_nesting,
+            budget=WorkBudget(field, seconds),
+        )
+
+    def satisfiable(part: Schema) -> bool:
+        try:
+            machine_of(part, limits.mask_seconds)
+        except UnsatisfiableError:
+            return False
+        return True
+
+    try:
+        machine = machine_of(document.root, limits.compile_seconds)
+    except UnsatisfiableError as error:
+        raise UnsatisfiableError(field, f"{error.reason}; {contradiction(document.root, satisfiable)}") from None
     machine.budget.limit(limits.mask_seconds)
     return machine

@@ -43,6 +43,10 @@ from latticework.structured.pushdown.protocol import Action, Enter
 _FRESH = "uniqueItems"
 
 
+class UnsatisfiableError(GrammarError):
+    """Nothing satisfies a schema."""
+
+
 class JsonMachine:
     """Documents that satisfy a schema.
 
@@ -57,7 +61,7 @@ class JsonMachine:
         dropped: What was left out of the schema, see :class:`~latticework.structured.json_schema.ir.Document`.
 
     Raises:
-        GrammarError: Nothing satisfies the schema within ``max_depth``.
+        UnsatisfiableError: Nothing satisfies the schema within ``max_depth``.
         UnsupportedGrammarError, BudgetExceededError: See the lexemes and the searches.
     """
 
@@ -237,7 +241,7 @@ class JsonMachine:
         demand = self.child((frozenset((root,)),), -1)
         if not demand.possible:
             reason = f"no JSON value of at most {self._max_depth} levels of brackets is valid"
-            raise GrammarError(self.budget.field, f"{root.pointer}: {reason}")
+            raise UnsatisfiableError(self.budget.field, f"{root.pointer}: {reason}")
         return demand.enter(())
 
     def plain(self, kind: str, function: int, depth: int) -> PlainObject | PlainArray | None:

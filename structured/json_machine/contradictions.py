@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from latticework.structured import clock
 from latticework.structured.errors import LatticeworkError
@@ -90,11 +91,11 @@ def _parts(schema: Schema, guilty: list[str]) -> Iterator[Schema]:
         yield schema.items
 
 
-def _default(field: dataclasses.Field[object]) -> object:
+def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def _is_set(schema: Schema, field: dataclasses.Field[object]) -> bool:
+def _is_set(schema: Schema, field: dataclasses.Field[Any]) -> bool:
     return bool(getattr(schema, field.name) != _default(field))
 
 

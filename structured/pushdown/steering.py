@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+
+import numpy as np
 
 from latticework.structured.pushdown.automaton import Configuration, PushdownAutomaton
+from latticework.structured.pushdown.reach_kernels import reach
 from latticework.structured.pushdown.table import DEAD, NO_RESULT, Table
 
 #: What is tried in this order, each group shuffled: brackets that close, names that some schema requires, values
@@ -118,34 +120,44 @@ class Steering:
 
 def shortest_words(table: Table, start: int) -> dict[int, bytes]:
     """For each result, a shortest text that leads from ``start`` to where the lexeme may end with it; none is empty."""
+    reached = _Reached(table, start)
     words: dict[int, bytes] = {}
-    for state, word in _reached(table, start):
-        result = table.result_at(state)
-        if result != NO_RESULT:
-            words.setdefault(result, word)
+    for place in np.flatnonzero(table.result[reached.base_states] != NO_RESULT).tolist():
+        result = table.result_at(int(reached.states[place]))
+        if result not in words:
+            words[result] = reached.word(place)
     return words
 
 
 def _shortest_ending(table: Table, start: int) -> bytes | None:
-    return next((word for state, word in _reached(table, start) if _ends_only_text(table, state)), None)
+    """A shortest text after which only the whole text may end, not the lexeme by itself."""
+    reached = _Reached(table, start)
+    bases = reached.base_states
+    ending = np.flatnonzero((table.end[bases] != NO_RESULT) & (table.result[bases] == NO_RESULT))
+    return reached.word(int(ending[0])) if len(ending) else None
 
 
-def _ends_only_text(table: Table, state: int) -> bool:
-    return table.end_at(state) != NO_RESULT and table.result_at(state) == NO_RESULT
+class _Reached:
+    """The states that are reached from one of a table, each by a shortest text, of readable bytes where there are any.
 
+    Attributes:
+        states: ``int64[.]``, the nearest first.
+        base_states: The same without what is counted.
+    """
 
-def _reached(table: Table, start: int) -> Iterator[tuple[int, bytes]]:
-    """The states that are reached from ``start``, each by a shortest text, of readable bytes where there are any."""
-    representatives = list({int(table.classes[byte]): byte for byte in reversed(_BYTES)}.values())[::-1]
-    seen = {start}
-    queue = deque([(start, b"")])
-    while queue and len(seen) < _STATES:
-        state, word = queue.popleft()
-        for byte in representatives:
-            target = table.step(state, byte)
-            if target == DEAD or target in seen:
-                continue
-            seen.add(target)
-            longer = word + bytes([byte])
-            yield target, longer
-            queue.append((target, longer))
+    def __init__(self, table: Table, start: int) -> None:
+        letters = list({int(table.classes[byte]): byte for byte in reversed(_BYTES)}.values())[::-1]
+        advance = table.advance if table.advance is not None else np.zeros((0, 0), np.uint8)
+        last = table.thresholds[-1] if table.thresholds else 0
+        self.states, self._parents, self._bytes = reach(
+            table.classes, table.delta, advance, last, start, np.array(letters, np.uint8), _STATES
+        )
+        self.base_states = self.states % len(table.delta)
+
+    def word(self, place: int) -> bytes:
+        """The text that leads to the state at a place."""
+        letters = bytearray()
+        while place >= 0:
+            letters.append(self._bytes[place])
+            place = int(self._parents[place])
+        return bytes(reversed(letters))

@@ -45,7 +45,7 @@ class _Search:
             guilty = self._guilty(schema)
             culprit = next((part for part in _parts(schema, guilty) if self._impossible(part)), None)
             if culprit is None:
-                return f"{schema.pointer}: {self._said(schema, guilty)}"
+                return f"{schema.pointer}: {_said(guilty)}"
             schema = culprit
         return f"{schema.pointer}: needs itself inside, without end"
 
@@ -64,13 +64,14 @@ class _Search:
         except LatticeworkError:
             return False
 
-    def _said(self, schema: Schema, guilty: list[str]) -> str:
-        names = [repr(_keyword(name)) for name in guilty]
-        if not names:
-            return "nothing satisfies all of its keywords"
-        if len(names) == 1:
-            return f"nothing satisfies {names[0]}"
-        return f"{', '.join(names[:-1])} and {names[-1]} contradict each other"
+
+def _said(guilty: list[str]) -> str:
+    names = [repr(_keyword(name)) for name in guilty]
+    if not names:
+        return "nothing satisfies all of its keywords"
+    if len(names) == 1:
+        return f"nothing satisfies {names[0]}"
+    return f"{', '.join(names[:-1])} and {names[-1]} contradict each other"
 
 
 def _parts(schema: Schema, guilty: list[str]) -> Iterator[Schema]:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from latticework.structured.json_schema.ir import Schema, reachable
-
-#: (pointer of the schema, keyword, reason), as in :class:`~latticework.structured.json_schema.ir.Document`.
-Dropped = tuple[str, str, str]
+from latticework.structured.json_schema.ir import Dropped, Schema, reachable
 
 
 def relax(root: Schema, dropped: Iterable[Dropped]) -> list[Dropped]:
@@ -21,8 +18,10 @@ def relax(root: Schema, dropped: Iterable[Dropped]) -> list[Dropped]:
     ``dropped`` is complete: of schemas that are read several times, all are meant.
     """
     places = {pointer for pointer, keyword, _ in dropped if keyword != "$schema"}
+    if not places:
+        return []
     schemas = reachable(root)
-    looser = _looser(schemas, places) if places else set()
+    looser = _looser(schemas, places)
     found: list[Dropped] = []
     for schema in schemas:
         if schema in looser:

@@ -21,6 +21,9 @@ from latticework.structured.json_schema.path import Path, render
 #: A JSON value as ``json.loads`` gives it: None, bool, int, float, str, list, dict.
 JSONValue: TypeAlias = Any
 
+#: What was left out because it cannot be enforced: the pointer of the schema, the keyword, the reason.
+Dropped: TypeAlias = tuple[str, str, str]
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class Schema:
@@ -138,12 +141,11 @@ class Document:
 
     Attributes:
         root: What the whole value must satisfy.
-        dropped: What was left out because it cannot be enforced, as (pointer of the schema, keyword, reason). Empty
-            unless the document was read with ``on_unsupported="warn"``.
+        dropped: What was left out. Empty unless the document was read with ``on_unsupported="warn"``.
     """
 
     root: Schema
-    dropped: tuple[tuple[str, str, str], ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
 
 def reachable(root: Schema) -> list[Schema]:

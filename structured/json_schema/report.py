@@ -7,6 +7,7 @@ from typing import Literal, NoReturn
 
 from latticework.structured import clock
 from latticework.structured.errors import BudgetExceededError, GrammarError, UnsupportedGrammarError
+from latticework.structured.json_schema.ir import Dropped
 from latticework.structured.json_schema.path import Path, render
 
 
@@ -30,7 +31,7 @@ class Report:
 
     def __init__(self, field: str, on_unsupported: Literal["error", "warn"]) -> None:
         self.field = field
-        self.dropped: list[tuple[str, str, str]] = []
+        self.dropped: list[Dropped] = []
         self._on_unsupported = on_unsupported
 
     def malformed(self, path: Path, keyword: str, reason: str) -> NoReturn:

@@ -42,20 +42,31 @@ SERVERS = (
 
 
 class ServerPool:
-    """At most one running server, kept from test to test while they ask for the same configuration."""
+    """At most one running server, kept from test to test while they ask for the same configuration.
 
-    def __init__(self) -> None:
+    Args:
+        failures: How many tests have failed so far.
+    """
+
+    def __init__(self, failures: Callable[[], int]) -> None:
         self._config: ServerConfig | None = None
         self._server: Server | None = None
         self._running = ExitStack()
+        self._failures = failures
+        self._failed = 0
 
     def get(self, config: ServerConfig) -> Server:
-        """The server of this configuration: the running one if it fits and is healthy, else a new one."""
-        if self._server is None or config != self._config or not self._server.healthy():
+        """The server of this configuration: the running one if it fits and no test has broken it, else a new one."""
+        if self._server is None or config != self._config or self._broken(self._server):
             self.stop()
             self._server = self._running.enter_context(serve(config))
             self._config = config
         return self._server
+
+    def _broken(self, server: Server) -> bool:
+        """Whether it is unhealthy, looked at after failures only: to ask takes SGLang a second."""
+        before, self._failed = self._failed, self._failures()
+        return self._failed != before and not server.healthy()
 
     def stop(self) -> None:
         """Stop whatever runs."""
@@ -64,9 +75,9 @@ class ServerPool:
 
 
 @pytest.fixture(scope="session")
-def server_pool() -> Iterator[ServerPool]:
+def server_pool(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     """The pool itself, for tests that kill a server."""
-    pool = ServerPool()
+    pool = ServerPool(lambda: request.session.testsfailed)
     try:
         yield pool
     finally:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from random_schemas import in_draft_7, referring_schemas, schemas
 
@@ -271,7 +271,16 @@ def different_or_not(depth: int) -> st.SearchStrategy[Any]:
     return built.map(lambda schema: {"uniqueItems": True, **schema} if depth else schema)
 
 
+#: An item is evaluated by ``contains`` only where the ``if`` around it is fulfilled.
+CONTAINS_IN_IF = {
+    "uniqueItems": True,
+    "unevaluatedItems": True,
+    "if": {"unevaluatedItems": {"type": "integer"}, "if": {"contains": True, "items": {"type": "integer"}}},
+}
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@example(CONTAINS_IN_IF, "arrays", Whitespace.COMPACT, 0)
 @given(different_or_not(2), st.sampled_from(("arrays", "nested")), LAYOUT, SEED)
 def test_masks_where_items_must_be_different_or_not(schema: Any, bound: str, whitespace: Whitespace, seed: int) -> None:
     check_walks(confined(schema, BOUNDS[bound]), BOUNDS[bound], whitespace, random.Random(seed))

@@ -306,12 +306,17 @@ class _Completion:
         schema = atom.schema.unevaluated_items
         if self._condition(variable, index) != FALSE or schema is None or schema.constant is True:
             return None
-        fails = frozenset(frozenset((part,)) for _, part in self._shape.matched(variable, self._listed.conditions))
+        fails = frozenset(frozenset((part,)) for decided, part in self._parts(variable) if decided != FALSE)
         return fails | {frozenset((schema,))} if schema.constant is None else fails
 
     def _condition(self, variable: int, index: int) -> int:
         clause = self._shape.clause(variable, index, self._listed.conditions)
         return self._search.formulas.diagrams.replace(clause, self._conditions)
+
+    def _parts(self, variable: int) -> Iterator[tuple[int, Schema]]:
+        """The ``contains`` schemas that evaluate items which match them, and on what condition that is still."""
+        for condition, part in self._shape.matched(variable, self._listed.conditions):
+            yield self._search.formulas.diagrams.replace(condition, self._conditions), part
 
     def _asked(self, task: _Task, index: int, holds: frozenset[Schema], fails: Negatives) -> Asked | None:
         """All that is asked of the item at ``index``; ``None`` if nothing can be there."""
@@ -325,11 +330,7 @@ class _Completion:
             if self._condition(variable, index) == TRUE:
                 continue
             schema = self._search.formulas.atoms[variable].schema.unevaluated_items  # type: ignore[attr-defined]
-            others = [
-                part
-                for condition, part in self._shape.matched(variable, self._listed.conditions)
-                if self._search.formulas.diagrams.replace(condition, self._conditions) == TRUE
-            ]
+            others = [part for decided, part in self._parts(variable) if decided == TRUE]
             if others:
                 options = tuple(others) if schema.constant is False else (*others, schema)
                 need = need | {self._search.any_of(options)}

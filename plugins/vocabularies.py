@@ -13,6 +13,7 @@ from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import RequestOptions
 from latticework.plugins.serving import compile_for_request
 from latticework.structured.bitmask import words
+from latticework.structured.engines import warming
 from latticework.structured.engines.base import CompiledGrammar
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.spec import GrammarSpec
@@ -67,6 +68,7 @@ def warm_up(tokenizer: Any, size: int) -> None:
     Raises:
         LatticeworkError: This tokenizer cannot be served.
     """
+    warming.warm_up()
     try_first_mask(compile_constraint(GrammarSpec.json_object(), tokenizer, size))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from latticework.bench.engines.base import RefusedError, Start, Walk
 from latticework.structured import bitmask
 from latticework.structured.engines.select import clear_cache, compile_grammar
+from latticework.structured.engines.warming import warm_up
 from latticework.structured.errors import BudgetExceededError, LatticeworkError, UnsupportedGrammarError
 from latticework.structured.json_options import JsonOptions, Order
 from latticework.structured.spec import GrammarSpec
@@ -31,6 +32,7 @@ class OwnEngine:
         self._options = JsonOptions()
         if name == LATTICE:
             self._options = JsonOptions(order=Order.ANY, assert_formats=assert_formats)
+            warm_up()
 
     def compile(self, schema: Any) -> Start:
         """See :meth:`latticework.bench.engines.base.Engine.compile`."""

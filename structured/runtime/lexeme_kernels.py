@@ -140,7 +140,7 @@ def judge(result, closed, outcomes, wanted):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def examine(  # type: ignore[no-untyped-def]
     classes, delta, result, advance, kind, counts, state, trie, summaries, found_out, stamp, mask, tokens, steps,
-    walked, rests, roots, nodes, members,
+    walked, rests, roots, nodes, members, every, ranges,
 ):  # fmt: skip
     """Walk the vocabulary from a state of a lexeme.
 
@@ -154,13 +154,15 @@ def examine(  # type: ignore[no-untyped-def]
         summaries: What :func:`~.subtrees.summarize` found out about it.
         found_out: Memory for what is found out about states: ``uint64[., 3], uint64[., 2], int32[.], int64[.]``.
         stamp: What is in the last of these is from this walk if it is this number.
-        mask: ``uint32[words]``: the tokens that stay inside the lexeme. Zero at first.
+        mask: ``uint32[words]``, filled with the tokens that stay inside the lexeme.
         tokens, steps: ``int32[V]``: if it counts, those tokens, and how many of their steps count.
         walked: ``int32[3, .]``: subtrees to be walked where they are: trie node, state above it, steps that counted.
         rests: ``int32[., 4]``: trees of what is left of tokens that end the lexeme: byte, parent, the node's first
             child, its next sibling.
         roots: ``int32[3, .]``: their roots, with the result of the lexeme and the steps that counted.
         nodes, members: ``int32[V]``: which token has which rest.
+        every: ``uint32[words]``: all tokens of the trie.
+        ranges: ``int32[2, V]``: working memory.
 
     Returns:
         ``(inside, walked, rests, roots, members, longest, flags)``: how many of each were written; the most steps that
@@ -173,7 +175,7 @@ def examine(  # type: ignore[no-untyped-def]
     counted = np.zeros(1024, np.int32)
     map_ = np.zeros(1024, np.int32)
     loop, run, steps_of, _ = found_out
-    inside = walked_count = root_count = rests_count = member_count = longest = 0
+    inside = walked_count = root_count = rests_count = member_count = longest = range_count = 0
     flags = numba.int64(result[state] != NONE)
     path[0] = state
     place = 1
@@ -214,12 +216,10 @@ def examine(  # type: ignore[no-untyped-def]
                         and height[found] <= steps_of[target]
                     )
                 if whole:
-                    for t in range(first[place], first[after]):
-                        mask[ids[t] >> 5] |= np.uint32(1) << np.uint32(ids[t] & 31)
+                    range_count = _extend(ranges, range_count, first[place], first[after])
                     place = after
                     continue
-            for t in range(first[place], first[place + 1]):
-                mask[ids[t] >> 5] |= np.uint32(1) << np.uint32(ids[t] & 31)
+            range_count = _extend(ranges, range_count, first[place], first[place + 1])
             path[level] = target
             place += 1
             continue
@@ -271,4 +271,39 @@ def examine(  # type: ignore[no-untyped-def]
                 nodes[member_count], members[member_count] = node, ids[t]
                 member_count += 1
         place = after
+    _write(mask, every, ids, ranges, range_count)
     return inside, walked_count, rests_count, root_count, member_count, longest, flags
+
+
+@numba.njit(cache=True, nogil=True)
+def _extend(ranges, count, start, stop):  # type: ignore[no-untyped-def]
+    """Add a range behind the others, or to the last one if they touch; how many there are then."""
+    if start == stop:
+        return count
+    if count and ranges[1, count - 1] == start:
+        ranges[1, count - 1] = stop
+        return count
+    ranges[0, count], ranges[1, count] = start, stop
+    return count + 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _write(mask, every, ids, ranges, count):  # type: ignore[no-untyped-def]
+    """Fill the mask with the tokens in ranges of ``ids``: token by token, or without the others if these are fewer."""
+    total = 0
+    for place in range(count):
+        total += ranges[1, place] - ranges[0, place]
+    if 2 * total <= ids.shape[0]:
+        mask[:] = 0
+        for place in range(count):
+            for t in range(ranges[0, place], ranges[1, place]):
+                mask[ids[t] >> 5] |= np.uint32(1) << np.uint32(ids[t] & 31)
+        return
+    mask[:] = every
+    start = 0
+    for place in range(count + 1):
+        stop = ranges[0, place] if place < count else ids.shape[0]
+        for t in range(start, stop):
+            mask[ids[t] >> 5] &= ~(np.uint32(1) << np.uint32(ids[t] & 31))
+        if place < count:
+            start = ranges[1, place]

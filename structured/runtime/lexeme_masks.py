@@ -228,7 +228,16 @@ class _Workspace:
         self.size = 4096
         # Tokens, their steps, the nodes of their rests and the tokens of those.
         self.lists = tuple(np.empty((4, len(trie.ids)), np.int32))
+        self.ranges = np.empty((2, len(trie.ids)), np.int32)
+        self._every = np.empty(0, np.uint32)
 
+    def every(self, words: int) -> npt.NDArray[np.uint32]:
+        """The mask of all tokens of the trie."""
+        if len(self._every) != words:
+            self._every = np.zeros(words, np.uint32)
+            ids = self.trie[4]
+            np.bitwise_or.at(self._every, ids >> 5, np.uint32(1) << (ids & 31).astype(np.uint32))
+        return self._every
 
     def begin(self, states: int) -> None:
         """Have memory for what is found out about so many states of another table."""
@@ -263,19 +272,18 @@ def examine(form: TableForm, shape: Shape, wanted: frozenset[int], trie: Trie, w
     while True:
         walked, rests = np.empty((3, workspace.size), np.int32), np.empty((2 * workspace.size, 4), np.int32)
         roots = np.empty((3, workspace.size), np.int32)
-        mask[:] = 0
         inside, walked_count, rest_count, root_count, member_count, longest, flags = kernels.examine(
             form.classes, form.delta, result, form.advance, kind, counts, shape.start, workspace.trie,
             workspace.summaries, workspace.found_out, workspace.stamp, mask, tokens, steps, walked, rests, roots, nodes,
-            members,
+            members, workspace.every(words), workspace.ranges,
         )  # fmt: skip
         if flags >= 0:
             break
         workspace.size *= 2
-    roots, walked = roots[:, :root_count], walked[:, :walked_count]
     *laid_out, groups, children, walked = lay_out(
-        rests, rest_count, roots, nodes, members, member_count, walked, shape.states, shape.results
-    )
+        rests, rest_count, roots, root_count, nodes, members, member_count, walked, walked_count, shape.states,
+        shape.results,
+    )  # fmt: skip
     counted = inside if counts else 0
     tokens, token_first = by_steps(tokens[:counted], steps[:counted], longest)
     outside = mask[:0]

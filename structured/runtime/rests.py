@@ -10,27 +10,30 @@ from latticework.structured.runtime.subtrees import DEAD
 
 
 @numba.njit(cache=True, nogil=True)
-def lay_out(rests, rests_count, roots, nodes, members, member_count, walked, states, results):  # type: ignore[no-untyped-def]
+def lay_out(  # type: ignore[no-untyped-def]
+    rests, rests_count, roots, root_count, nodes, members, member_count, walked, walked_count, states, results,
+):  # fmt: skip
     """What is left of the tokens that end a lexeme, and the subtrees to be walked.
 
     Args:
-        rests, rests_count, nodes, members, member_count: See :func:`~.lexeme_kernels.examine`.
-        roots, walked: As far as they were written.
+        rests, roots, nodes, members, walked: See :func:`~.lexeme_kernels.examine`.
+        rests_count, root_count, member_count, walked_count: How many of each were written.
         states, results: ``int32[.]``, the table's numbers of what the shape has.
 
     Returns:
         ``(byte, depth, end, first_id, ids, groups, children, walked)``, as :class:`~.lexeme_masks.LexemeMask` has them.
     """
-    byte, depth, end, first, ids, places = _trie_of(rests, rests_count, roots[0], nodes, members, member_count)
-    groups = np.empty((3, roots.shape[1]), np.int32)
-    below = np.empty((roots.shape[1], 256), np.int32)
-    for group in range(roots.shape[1]):
+    nodes_of_roots = roots[0, :root_count]
+    byte, depth, end, first, ids, places = _trie_of(rests, rests_count, nodes_of_roots, nodes, members, member_count)
+    groups = np.empty((3, root_count), np.int32)
+    below = np.empty((root_count, 256), np.int32)
+    for group in range(root_count):
         groups[0, group] = places[group]
         groups[1, group] = _place_of(results, roots[1, group])
         groups[2, group] = roots[2, group]
         below[group] = children(byte, end, places[group])
-    found = walked.copy()
-    for k in range(walked.shape[1]):
+    found = walked[:, :walked_count].copy()
+    for k in range(walked_count):
         found[1, k] = _place_of(states, walked[1, k])
     return byte, depth, end, first, ids, groups, below, found
 

@@ -13,7 +13,7 @@ MODEL_FLAG := $(if $(MODEL),--model $(MODEL))
 $(if $(filter $(ENGINE),$(ENGINES)),,$(error ENGINE is one of: $(ENGINES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-engine check lint types serve bench docs setup setup-vllm setup-sglang clean
+.PHONY: help demo test test-fast test-engine test-long check lint types serve bench docs setup setup-vllm setup-sglang clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,17 +23,21 @@ help: ## Show this list
 demo: setup-$(ENGINE) ## Compare the stock engine with latticework on real requests (a few minutes)
 	@$(ENGINE_BIN)/python -m integration.demo.run --engine $(ENGINE) $(MODEL_FLAG) $(FLAGS)
 
-test: setup ## All tests: the fast ones, then those that start the real engines, one after the other
+test: setup ## All tests but the longest: the fast ones, then those that start the real engines
 	@$(MAKE) --no-print-directory test-fast
 	@for engine in $(ENGINES); do $(MAKE) --no-print-directory test-engine ENGINE=$$engine || exit 1; done
 
-test-fast: setup-vllm ## Tests that need no engine
+test-fast: setup-vllm ## Tests that need no engine, on every core
 	@$(BIN)/python -m integration.model
-	@$(BIN)/python -m pytest -q -m "not engine"
+	@$(BIN)/python -m pytest -q -m "not engine" --numprocesses auto --dist worksteal
 
-test-engine: setup-$(ENGINE) ## Tests against the real ENGINE with a real model (minutes)
+test-engine: setup-$(ENGINE) ## Tests against the real ENGINE with a real model (half an hour)
 	@$(ENGINE_BIN)/python -m integration.model
-	@$(ENGINE_BIN)/python -m pytest -q -m engine
+	@$(ENGINE_BIN)/python -m pytest -q -m "engine and not long"
+
+test-long: setup-$(ENGINE) ## The longest tests against the real ENGINE: chunked prompts, preemption, aborted requests
+	@$(ENGINE_BIN)/python -m integration.model
+	@$(ENGINE_BIN)/python -m pytest -q -m long
 
 check: lint types test-fast ## Lint, types and fast tests: before every commit
 

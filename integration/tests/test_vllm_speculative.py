@@ -22,7 +22,7 @@ from integration.server import engine_slot
 from integration.tests.distributions import compare
 from integration.tests.vllm_worker_run import FORCED, MIXED, SAMPLED, SCHEMA
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 Answers = dict[str, Any]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import string
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _GAPS = Vocabulary([*(bytes([byte]) for byte in range(0x20, 0x7F)), None, b"\xc3
 _LETTERS = {"type": "string", "enum": list(string.ascii_lowercase)}
 _MEMBERS = {f"{first}{second}": {"type": ["string", "null"]} for first in "abcdefgh" for second in "abcdefghi"}
 #: Schemas and what is written under them, one for each way to be served.
-_SCHEMAS = (
+_SCHEMAS: tuple[tuple[dict[str, Any], str], ...] = (
     ({}, '{"a": [1, -2.5e3, "b\\u00e9", {"c": null}], "d": true}'),
     ({"properties": {"n": {"type": "string", "minLength": 2, "maxLength": 600}}}, '{"n": "ab\u00e9"}'),
     ({"type": "string", "pattern": "^[a-c]+x?$", "not": {"const": "abc"}}, '"abcx"'),

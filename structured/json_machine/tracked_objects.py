@@ -57,6 +57,7 @@ class TrackedObject(ObjectFrame):
         self._cap = max(counts, default=0)
         self._completable: dict[tuple[int, Written, int | None], bool] = {}
         self._allowed: dict[State, int] = {}
+        self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[list[int]]] = {}
         self._counted: dict[Used, tuple[int, ...]] = {}
         self._pending: dict[tuple[_Known, int], _Pending] = {}
 
@@ -248,38 +249,56 @@ class TrackedObject(ObjectFrame):
         functions, seen, count, closed = known
         used: Used = state[4]  # type: ignore[assignment]
         diagrams = self.machine.formulas.diagrams
-        support = sorted({v for function in functions for v in diagrams.support(function)})
-        alike: dict[object, list[int]] = {}
-        for key in range(self.shape.classes):
-            if key >= self._names or not (seen | closed) >> key & 1:
-                after = self._closed(seen, closed, key)
-                signature = self._alike(support, key, functions[self._items :])
-                alike.setdefault((signature, after) if self.machine.declared else signature, []).append(key)
+        support = tuple(sorted({v for function in functions for v in diagrams.support(function)}))
+        left = self._left(support, known)
         allowed = 0
-        for keys in self._taken(known, used, alike) if len(alike) > 1 else ():
+        for keys in self._taken(known, used, left) if len(left) > 1 else ():
             allowed |= sum(1 << key for key in keys)
-        for keys in alike.values():
+        for keys in left:
             after = self._closed(seen, closed, keys[0])
             if not allowed >> keys[0] & 1 and self.completable((functions, seen, count, after), used, keys[0]):
                 allowed |= sum(1 << key for key in keys)
         return allowed
 
-    def _taken(self, known: _Known, used: Used, alike: dict[object, list[int]]) -> Iterator[list[int]]:
-        """Keys that go with one of a few ways to complete the object, as :meth:`_alike` lumps them together."""
+    def _left(self, support: tuple[int, ...], known: _Known) -> list[list[int]]:
+        """The keys that may come next, lumped together where one is as good as another."""
+        functions, seen, _, closed = known
+        conditions = functions[self._items :]
+        groups = self._groups.get((support, conditions))
+        if groups is None:
+            alike: dict[object, list[int]] = {}
+            for key in range(self.shape.classes):
+                alike.setdefault(self._alike(support, key, conditions), []).append(key)
+            groups = self._groups[support, conditions] = list(alike.values())
+        gone = (seen | closed) & (1 << self._names) - 1
+        left = [[key for key in keys if not gone >> key & 1] for keys in groups] if gone else groups
+        if not self.machine.declared:
+            return [keys for keys in left if keys]
+        places: dict[tuple[int, int], list[int]] = {}
+        for number, keys in enumerate(left):
+            for key in keys:
+                places.setdefault((number, self._closed(seen, closed, key)), []).append(key)
+        return list(places.values())
+
+    def _taken(self, known: _Known, used: Used, left: list[list[int]]) -> Iterator[list[int]]:
+        """Keys that go with one of a few ways to complete the object, as :meth:`_left` lumps them together."""
         if not self.simple(known):
             return
         functions, seen, _, closed = known
         accepted = self._owner.accepted(functions[: self._items])
         room = self.machine.room(self._depth) - 1
-        left = list(alike.values())
         for way in islice(self.machine.objects.ways(self.shape, accepted, self.written(known, used), room), _WAYS):
-            decided = [keys for keys in left if way.takes(keys[0], self._closed(seen, closed, keys[0]))]
-            yield from decided
-            left = [keys for keys in left if keys not in decided]
+            undecided = []
+            for keys in left:
+                if way.takes(keys[0], self._closed(seen, closed, keys[0])):
+                    yield keys
+                else:
+                    undecided.append(keys)
+            left = undecided
             if not left:
                 return
 
-    def _alike(self, support: list[int], key: int, conditions: tuple[int, ...]) -> object:
+    def _alike(self, support: tuple[int, ...], key: int, conditions: tuple[int, ...]) -> object:
         """What distinguishes a class of keys from others, given the assertions that still matter."""
         atoms = self.machine.formulas.atoms
         signature: list[object] = [0 if key < self._names else self.shape.supply(key)]

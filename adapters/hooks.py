@@ -76,23 +76,30 @@ class SeamTable:
     series: tuple[tuple[int, ...], ...]
     seams: tuple[Seam, ...]
 
-    def check(self, root: Path | None = None) -> list[Finding]:
+    def check(self, root: Path | None = None, *, version: str | None = None) -> list[Finding]:
         """Compare the table with an engine: its version first, then each row. Imports nothing of the engine.
+
+        The rows of a version that is not supported are compared only if ``version`` says that it is wanted.
 
         Args:
             root: The engine's package folder, for instance inside an unpacked wheel; the installed one if ``None``.
+            version: The version of what is in ``root``; by default what is written there.
         """
         root = root or self.installed_root()
         if root is None:
             return [self._version_finding(None, f"{self.engine} is not installed")]
-        version = read_version(root)
+        wanted = version is not None
+        version = version or read_version(root)
+        supported = self.is_supported(version)
+        found = self._version_finding(version, "supported" if supported else self._unsupported(version))
+        if not supported and not wanted:
+            return [found]
         source = _Source(root)
-        if not self.is_supported(version):
-            series = ", ".join(".".join(map(str, known)) + (".x" if len(known) < 3 else "") for known in self.series)
-            reason = f"latticework supports {self.engine} {series}, this is {version or 'of unknown version'}"
-            return [self._version_finding(version, reason)]
-        findings = (_finding(seam, source.problem(seam)) for seam in self.seams)
-        return [self._version_finding(version, "supported"), *findings]
+        return [found, *(_finding(seam, source.problem(seam)) for seam in self.seams)]
+
+    def _unsupported(self, version: str | None) -> str:
+        series = ", ".join(".".join(map(str, known)) + (".x" if len(known) < 3 else "") for known in self.series)
+        return f"latticework supports {self.engine} {series}, this is {version or 'of unknown version'}"
 
     def installed_root(self) -> Path | None:
         """Folder of the engine that Python would import; ``None`` if there is none. Does not import it."""
@@ -143,7 +150,10 @@ class _Source:
 
     def problem(self, seam: Seam) -> str | None:
         """Why the seam does not fit, or ``None``."""
-        tree = self._tree(seam.module)
+        try:
+            tree = self._tree(seam.module)
+        except (SyntaxError, ValueError) as error:
+            return f"{seam.module} does not parse: {error}"
         if tree is None:
             return f"there is no module {seam.module}"
         *owners, name = seam.attribute.split(".")

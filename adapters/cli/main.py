@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,21 +38,26 @@ app.add_typer(datastore.app, name="datastore")
 
 AllSeams = Annotated[bool, typer.Option("--all", help="List every seam, not only the missing ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Wheel = Annotated[
+    Path | None,
+    typer.Option(help="Look at this wheel of an engine, whatever its platform, instead.", metavar="FILE"),
+]
 
 
 @app.command()
-def doctor(as_json: AsJson = False, all_seams: AllSeams = False) -> None:
+def doctor(wheel: Wheel = None, as_json: AsJson = False, all_seams: AllSeams = False) -> None:
     """Check that latticework will work in the engine installed here.
 
     Looks at the engine's version, at every place of the engine that latticework plugs into (a seam), at the
     plugins registered here, at the deployment settings, and at what an engine needs in addition on a CPU.
 
-    Ends with status 1 if something that is installed or configured would not work.
-    """
-    from latticework.adapters.cli.doctor import collect
+    Before an upgrade, look at the new release. Its source is read, nothing of it is installed or run:
 
-    with Console(stderr=True).status("importing the engine and looking at it"):
-        checks = collect()
+      pip download --no-deps vllm && latticework doctor --wheel vllm-*.whl
+
+    Ends with status 1 if something that is installed or configured, or in the wheel, would not work.
+    """
+    checks = _wheel_checks(wheel) if wheel else _checks_here()
     ok = all(check.ok for check in checks)
     if as_json:
         typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=2))
@@ -90,6 +96,23 @@ def plugins(as_json: AsJson = False) -> None:
         for option in entry.options:
             table.add_row("", *map(_plain, (option.name, option.type, option.default, option.description)))
     Console().print(table)
+
+
+def _checks_here() -> list[Check]:
+    from latticework.adapters.cli.doctor import collect
+
+    with Console(stderr=True).status("importing the engine and looking at it"):
+        return collect()
+
+
+def _wheel_checks(wheel: Path) -> list[Check]:
+    from latticework.adapters.cli.doctor_wheel import WheelError, check_wheel
+
+    try:
+        with Console(stderr=True).status(f"unpacking {wheel.name} and reading its source"):
+            return check_wheel(wheel)
+    except WheelError as error:
+        raise typer.BadParameter(str(error), param_hint="--wheel") from error
 
 
 def _seams_in_short(checks: list[Check]) -> list[Check]:

@@ -259,6 +259,8 @@ SEAMS: tuple[Seam, ...] = (
 )
 
 
-def check(root: Path | None = None, seams: Iterable[Seam] = SEAMS) -> list[Finding]:
+def check(
+    root: Path | None = None, seams: Iterable[Seam] = SEAMS, *, version: str | None = None
+) -> list[Finding]:
     """See :meth:`latticework.adapters.hooks.SeamTable.check`; ``seams``: the rows to check."""
-    return SeamTable("vLLM", "vllm", SUPPORTED_SERIES, tuple(seams)).check(root)
+    return SeamTable("vLLM", "vllm", SUPPORTED_SERIES, tuple(seams)).check(root, version=version)

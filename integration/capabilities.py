@@ -176,7 +176,7 @@ def page() -> str:
         "",
         "latticework holds on to an engine at the places listed by `latticework doctor --all`. A release whose series",
         "is not the one above is left alone: one message says so, and the engine runs as if latticework were not",
-        "installed. Before an upgrade, `latticework doctor --wheel FILE` looks whether a release still has every place;",
+        "installed. Before an upgrade, `latticework doctor --wheel FILE` looks whether a release has every place;",
         "it parses the wheel and runs nothing of it. The newest releases on the package index, looked at on",
         "28 November 2026:",
         "",

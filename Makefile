@@ -35,7 +35,7 @@ test-engine: setup-$(ENGINE) ## Tests against the real ENGINE with a real model 
 	@$(ENGINE_BIN)/python -m integration.model
 	@$(ENGINE_BIN)/python -m pytest -q -m "engine and not long"
 
-test-long: setup-$(ENGINE) ## The longest tests against the real ENGINE: chunked prompts, preemption, aborted requests
+test-long: setup-$(ENGINE) ## The longest tests against the real ENGINE: trees, preemption, aborts, CPU support
 	@$(ENGINE_BIN)/python -m integration.model
 	@$(ENGINE_BIN)/python -m pytest -q -m long
 

@@ -378,6 +378,7 @@ def generated(server_pool):
 
 
 @pytest.mark.engine
+@pytest.mark.long
 @pytest.mark.parametrize("prompt", range(len(PROMPTS)))
 @pytest.mark.parametrize("run", ["first", "again"])
 def test_speculative_output_of_sglang_is_its_plain_output(generated, run, prompt):
@@ -385,6 +386,7 @@ def test_speculative_output_of_sglang_is_its_plain_output(generated, run, prompt
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_speculation_accepted_branches_of_several_tokens(generated):
     """Otherwise the equality above would say nothing about moving the KV cache."""
     assert all(answer["meta_info"]["spec_accept_length"] > 3 for answer in generated["again"])

@@ -226,6 +226,7 @@ def test_thrown_away_token_leaves_a_seeded_request_as_it_was():
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_seeded_request_with_a_long_prompt(exclusive_engine, tmp_path):
     """Stock vLLM's engine dies of this on a CPU: a seeded request whose prompt is read in chunks."""
     pytest.importorskip("vllm", reason="vLLM is not installed")

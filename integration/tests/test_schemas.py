@@ -21,8 +21,8 @@ pytestmark = pytest.mark.engine
 
 COUNT = 100
 #: A small model writes on where a schema lets it: most answers are cut, whatever their number.
-MAX_TOKENS = 64
-ENOUGH = 10
+MAX_TOKENS = 48
+ENOUGH = 5
 #: With speculation eight requests at once are slow on a CPU, and most of what could go wrong is the same.
 COUNT_SPECULATING = 20
 _FOLDER = data_directory()

@@ -15,7 +15,7 @@ from integration.tests.client import answer, complete, for_tests, texts
 from integration.tests.distributions import compare
 from integration.tests.test_speculation import CONSTRAINTS, FALSE_ALARM, LETTERS, PROMPTS, QUESTIONS, TOKENS
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 BLOCKS = ("--block-size", "32")
 PLAIN = for_tests(replace(LATTICE, flags=())).with_flags(*BLOCKS)

@@ -154,7 +154,7 @@ def page() -> str:
         "<!-- Written by `python -m integration.capabilities`; the table is in integration/capabilities.py. -->",
         "",
         "Both engines run the same core. A cell with a tick is known by tests that run against the real engine with a",
-        "real model (`make test`, `make test-long`); the last column names their files in `integration/tests/`. Where an",
+        "real model (`make test`, `make test-long`); the last column has their files in `integration/tests/`. Where an",
         "engine lacks something the same tests are expected to fail there, and break the build when they stop failing.",
         "",
         "| | vLLM 0.32 | SGLang 0.5.23 | known by |",

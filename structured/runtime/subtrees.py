@@ -155,25 +155,26 @@ def find_runs(delta, classes, kind, state, found_out, stamp):  # type: ignore[no
     for byte in range(128):
         target = delta[state, classes[byte]]
         allowed[byte] = target != NONE and kind[target] == INSIDE
-    here = np.empty(_MAX_SIDE_BY_SIDE, np.int32)
-    following = np.empty(_MAX_SIDE_BY_SIDE, np.int32)
+    # States, and a byte that leads to each.
+    here = np.empty((2, _MAX_SIDE_BY_SIDE), np.int32)
+    following = np.empty((2, _MAX_SIDE_BY_SIDE), np.int32)
     chain = np.empty(MAX_RUN, np.int32)
-    here[0] = state
+    here[0, 0], here[1, 0] = state, NONE
     count, straight, length = 1, 0, 0
     while length < MAX_RUN:
-        if count == 1:
-            chain[length] = here[0]
-            straight = length + (straight == length)
-        found = _following(delta, classes, kind, allowed, here[:count], following)
+        if count == 1 and straight == length:
+            chain[length] = here[0, 0]
+            straight += 1
+        found = _following(delta, classes, kind, allowed, here, count, following)
         if found == _SOME_DIE:  # begin again, without these
-            here[0] = state
+            here[0, 0], here[1, 0] = state, NONE
             count, straight, length = 1, 0, 0
             continue
         if found <= 0:
             break
         length += 1
         count = found
-        here[:found] = following[:found]
+        here[:, :found] = following[:, :found]
     for byte in range(128):
         if allowed[byte]:
             run[state, byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
@@ -186,30 +187,38 @@ def find_runs(delta, classes, kind, state, found_out, stamp):  # type: ignore[no
 
 
 @numba.njit(cache=True, nogil=True)
-def _following(delta, classes, kind, allowed, here, following):  # type: ignore[no-untyped-def]
+def _following(delta, classes, kind, allowed, here, count, following):  # type: ignore[no-untyped-def]
     """The states after any of the allowed bytes from any of some states: how many.
 
     :data:`NONE` if there are too many or most of the bytes do not go on from one of them; :data:`_SOME_DIE` if few do
-    not: they are then not allowed any more.
+    not: they are then not allowed any more. Nor is a byte that leads to a state from which most do not go on, as a
+    backslash does in a string.
     """
     found = 0
+    total = allowed.sum()
     alive = allowed.copy()
-    for state in here:
+    for k in range(count):
+        dying = 0
         for byte in range(128):
             if not allowed[byte]:
                 continue
-            target = delta[state, classes[byte]]
+            target = delta[here[0, k], classes[byte]]
             if target == NONE or kind[target] != INSIDE:
                 alive[byte] = False
+                dying += 1
                 continue
             known = False
             for other in range(min(found, _MAX_SIDE_BY_SIDE)):
-                known |= following[other] == target
+                known |= following[0, other] == target
             if not known:
                 if found < _MAX_SIDE_BY_SIDE:
-                    following[found] = target
+                    following[0, found], following[1, found] = target, byte
                 found += 1
-    total, left = allowed.sum(), alive.sum()
+        if 2 * dying > total and here[1, k] != NONE:
+            for byte in range(128):
+                allowed[byte] &= classes[byte] != classes[here[1, k]]
+            return _SOME_DIE
+    left = alive.sum()
     if left < total:
         if 2 * left <= total:
             return NONE

@@ -76,23 +76,20 @@ class SeamTable:
     series: tuple[tuple[int, ...], ...]
     seams: tuple[Seam, ...]
 
-    def check(self, root: Path | None = None, *, version: str | None = None) -> list[Finding]:
+    def check(self, root: Path | None = None, *, every_row: bool = False) -> list[Finding]:
         """Compare the table with an engine: its version first, then each row. Imports nothing of the engine.
-
-        The rows of a version that is not supported are compared only if ``version`` says that it is wanted.
 
         Args:
             root: The engine's package folder, for instance inside an unpacked wheel; the installed one if ``None``.
-            version: The version of what is in ``root``; by default what is written there.
+            every_row: Compare the rows of a version that is not supported as well.
         """
         root = root or self.installed_root()
         if root is None:
             return [self._version_finding(None, f"{self.engine} is not installed")]
-        wanted = version is not None
-        version = version or read_version(root)
+        version = read_version(root)
         supported = self.is_supported(version)
         found = self._version_finding(version, "supported" if supported else self._unsupported(version))
-        if not supported and not wanted:
+        if not supported and not every_row:
             return [found]
         source = _Source(root)
         return [found, *(_finding(seam, source.problem(seam)) for seam in self.seams)]
@@ -120,7 +117,7 @@ def read_version(root: Path) -> str | None:
     """The version written in the package folder ``root``."""
     try:
         tree = ast.parse((root / "_version.py").read_text(encoding="utf-8"))
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, ValueError):
         return None
     for node in tree.body:
         match node:

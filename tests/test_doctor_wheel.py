@@ -15,7 +15,7 @@ SERVER = "vllm/v1/structured_output/__init__.py"
 
 
 @pytest.fixture
-def sources(tmp_path) -> dict[str, str]:
+def sources() -> dict[str, str]:
     """The files that our table names."""
     spec = importlib.util.find_spec("vllm")
     if spec is None:
@@ -34,7 +34,7 @@ def wheel(folder: Path, files: dict[str, str], version: str = "0.32.0") -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
-        archive.writestr(f"vllm-{version}.dist-info/METADATA", f"Name: vllm\nVersion: {version}\n")
+        archive.writestr("vllm/_version.py", f"__version__ = version = {version!r}\n")
     return path
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from email.parser import HeaderParser
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +15,6 @@ from latticework.adapters.cli.doctor import ENGINES, Check, EngineUnderTest
 
 #: Source in a wheel, unpacked; the engines have a tenth of it. More is not an engine.
 MAX_SOURCE_BYTES = 500_000_000
-MAX_METADATA_BYTES = 1_000_000
 
 
 class WheelError(ValueError):
@@ -34,7 +32,7 @@ def check_wheel(file: Path) -> list[Check]:
             engine = _engine_in(wheel, file)
             _unpack(wheel, engine.package, Path(folder))
             seams = import_module(f"latticework.adapters.{engine.package}.seams")
-            findings = seams.check(Path(folder) / engine.package, version=_version(wheel))
+            findings = seams.check(Path(folder) / engine.package, every_row=True)
     except FileNotFoundError:
         raise WheelError(f"there is no file {file}") from None
     except zipfile.BadZipFile:
@@ -69,13 +67,3 @@ def _unpack(wheel: zipfile.ZipFile, package: str, folder: Path) -> None:
         target = folder.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(wheel.read(entry))
-
-
-def _version(wheel: zipfile.ZipFile) -> str | None:
-    """The version in the wheel's metadata."""
-    for entry in wheel.infolist():
-        path = PurePosixPath(entry.filename)
-        of_wheel = path.name == "METADATA" and path.parent.name.endswith(".dist-info") and len(path.parts) == 2
-        if of_wheel and entry.file_size < MAX_METADATA_BYTES:
-            return HeaderParser().parsestr(wheel.read(entry).decode(errors="replace"))["Version"]
-    return None

@@ -144,6 +144,6 @@ SEAMS: tuple[Seam, ...] = (
 TABLE = SeamTable("SGLang", "sglang", ((0, 5, 23),), SEAMS)
 
 
-def check(root: Path | None = None, *, version: str | None = None) -> list[Finding]:
+def check(root: Path | None = None, *, every_row: bool = False) -> list[Finding]:
     """See :meth:`latticework.adapters.hooks.SeamTable.check`."""
-    return TABLE.check(root, version=version)
+    return TABLE.check(root, every_row=every_row)

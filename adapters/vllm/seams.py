@@ -259,8 +259,6 @@ SEAMS: tuple[Seam, ...] = (
 )
 
 
-def check(
-    root: Path | None = None, seams: Iterable[Seam] = SEAMS, *, version: str | None = None
-) -> list[Finding]:
+def check(root: Path | None = None, seams: Iterable[Seam] = SEAMS, *, every_row: bool = False) -> list[Finding]:
     """See :meth:`latticework.adapters.hooks.SeamTable.check`; ``seams``: the rows to check."""
-    return SeamTable("vLLM", "vllm", SUPPORTED_SERIES, tuple(seams)).check(root, version=version)
+    return SeamTable("vLLM", "vllm", SUPPORTED_SERIES, tuple(seams)).check(root, every_row=every_row)

@@ -13,7 +13,6 @@ from latticework.plugins.guard import isolatable, report
 from latticework.plugins.options import RequestOptions
 from latticework.plugins.serving import compile_for_request
 from latticework.structured.bitmask import words
-from latticework.structured.engines import warming
 from latticework.structured.engines.base import CompiledGrammar
 from latticework.structured.errors import LatticeworkError
 from latticework.structured.spec import GrammarSpec
@@ -68,7 +67,10 @@ def warm_up(tokenizer: Any, size: int) -> None:
     Raises:
         LatticeworkError: This tokenizer cannot be served.
     """
-    warming.warm_up()
+    # Here, because most processes that import this module compile no constraint themselves.
+    from latticework.structured.engines.warming import warm_up as compile_loops
+
+    compile_loops()
     try_first_mask(compile_constraint(GrammarSpec.json_object(), tokenizer, size))
 
 

@@ -224,6 +224,10 @@ FIXED = [
     ("nested", {"uniqueItems": True, "items": {"enum": [[], [1], 1]}, "prefixItems": [True, {"type": "array"}],
                 "minItems": 2}),
     ("nested", {"properties": {"a": {"not": {"uniqueItems": True}}}, "minProperties": 1}),
+    ("nested", {"type": "array", "uniqueItems": True, "minItems": 2,
+                "items": {"oneOf": [{"type": "object", "required": ["a"]}, {"const": 1}]}}),
+    ("nested", {"type": "array", "uniqueItems": True, "minItems": 2, "contains": {"type": "object"},
+                "items": {"anyOf": [{"const": 1}, {"not": {"propertyNames": {"const": "z"}}}]}}),
     ("nested", REFERRING),
     ("nested", DYNAMIC),
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -324,8 +324,6 @@ class _Completion:
         if need is None:
             return None
         need = need | holds
-        if task.unique and self._listed.fresh is not None:
-            need = need | {self._listed.fresh}
         for variable in task.unevaluated:
             if self._condition(variable, index) == TRUE:
                 continue
@@ -338,7 +336,20 @@ class _Completion:
                 return None
             elif schema.constant is None:
                 need = need | {schema}
+        fresh = self._listed.fresh
+        if task.unique and fresh is not None and not self._more_than_listed(need, fails):
+            need = need | {fresh}
         return need, fails
+
+    def _more_than_listed(self, need: frozenset[Schema], fails: Negatives) -> bool:
+        """Whether there are more such values than items so far: one of them is new, whatever the items are."""
+        many = rounded(len(self._listed_values()))
+        return self._search.values.few(need, fails, self._room, many) is None
+
+    def _listed_values(self) -> Sequence[object]:
+        """The items so far, where later ones must differ from them."""
+        fresh = self._listed.fresh
+        return () if fresh is None or fresh.negated is None else fresh.negated.enum or ()
 
     def _height(self, asked: Asked) -> int | None:
         """How deep such an item must nest."""
@@ -346,12 +357,9 @@ class _Completion:
 
     def _domain(self, asked: Asked, most: int) -> _Domain | None:
         """The values that an item may have where they are fewer than ``most``."""
-        fresh, (holds, fails) = self._listed.fresh, asked
-        listed: frozenset[Hashable] = frozenset()
-        if fresh is not None and fresh in holds and fresh.negated is not None:
-            holds = holds - {fresh}
-            listed = frozenset(map(json_key, fresh.negated.enum or ()))
-        few = self._search.values.few(holds, fails, self._room, rounded(most - 1 + len(listed)))
+        holds, fails = asked
+        listed = frozenset(map(json_key, self._listed_values()))
+        few = self._search.values.few(holds - {self._listed.fresh}, fails, self._room, rounded(most - 1 + len(listed)))
         if few is None:
             return None
         domain = frozenset(few) - listed

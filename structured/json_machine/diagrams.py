@@ -126,6 +126,15 @@ class Diagrams:
         self._cubes[function] = cube
         return cube
 
+    def conjunction(self, cube: Cube) -> int:
+        """The function that is true where all literals of a cube are."""
+        function = TRUE
+        for variable in cube[0]:
+            function = self.both(self.literal(variable), function)
+        for variable in cube[1]:
+            function = self.both(self.choose(self.literal(variable), FALSE, TRUE), function)
+        return function
+
     def cubes(self, function: int) -> Iterator[Cube]:
         """Conjunctions of literals, one true at a time, whose disjunction is the function. There may be very many."""
         todo: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = [(function, (), ())]

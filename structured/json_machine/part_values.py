@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from latticework.structured.errors import BudgetExceededError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from latticework.structured.json_machine.source import JsonMachine
 
 _LONGEST = 20_000
+#: Alternatives of which it is looked whether one alone has many values.
+_MAX_CUBES = 32
 _PARTED = Schema(types=frozenset(("object", "array")))
 
 
@@ -60,10 +63,13 @@ class PartValues:
             if function == FALSE or parts.height(function, room - 1) is None:
                 continue
             possible = True
-            cube = values.formulas.diagrams.cube(function)
             many = self._many_objects if kind == "object" else self._many_arrays
-            if cube is not None and many(values, cube, room - 1, limit):
-                return None
+            diagrams = values.formulas.diagrams
+            for cube in islice(diagrams.cubes(function), _MAX_CUBES):
+                own = diagrams.conjunction(cube)
+                possibly = own == function or parts.height(own, room - 1) is not None
+                if possibly and many(values, cube, room - 1, limit):
+                    return None
         return self._one_by_one(question) if possible else {}
 
     def _of(self, listed: list[bytes], values: Values, question: Question) -> Few | None:
@@ -127,7 +133,7 @@ class PartValues:
         holds, fails = [atoms[v] for v in cube[0]], [atoms[v] for v in cube[1]]
         if not all(isinstance(atom, Members | Names | Has | AtLeast) for atom in holds):
             return False
-        if not all(isinstance(atom, AtLeast) for atom in fails):
+        if not all(isinstance(atom, AtLeast | Has | Names) for atom in fails):  # none says anything of a value
             return False
         shape = self._machine.objects.shape((*cube[0], *cube[1]))
         required = {shape.index[name] for atom in holds if isinstance(atom, Has) for name in atom.names}

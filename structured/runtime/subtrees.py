@@ -8,7 +8,7 @@ import numpy as np
 from latticework.structured.runtime.layout import NONE
 
 #: States that are looked at together, and bytes in a row, by :func:`find_runs`.
-_MAX_SIDE_BY_SIDE, MAX_RUN = 8, 32
+_MAX_SIDE_BY_SIDE, MAX_RUN = 8, 16
 _SOME_DIE = -2
 #: Not found out yet whether a state loops.
 UNKNOWN = np.uint64(2)
@@ -151,11 +151,12 @@ def find_runs(delta, classes, kind, state, found_out, stamp):  # type: ignore[no
     A lexeme with a greatest length has a state for each length so far, which allow the same until the end is near.
     """
     _, run, steps, _ = found_out
-    allowed = np.zeros(128, np.bool_)
-    for byte in range(128):
-        target = delta[state, classes[byte]]
-        allowed[byte] = target != NONE and kind[target] == INSIDE
-    # States, and a byte that leads to each.
+    columns, weights, count_of = _ascii_columns(delta.shape[1], classes)
+    allowed = np.zeros(count_of, np.bool_)
+    for c in range(count_of):
+        target = delta[state, columns[c]]
+        allowed[c] = target != NONE and kind[target] == INSIDE
+    # States, and a column that leads to each.
     here = np.empty((2, _MAX_SIDE_BY_SIDE), np.int32)
     following = np.empty((2, _MAX_SIDE_BY_SIDE), np.int32)
     chain = np.empty(MAX_RUN, np.int32)
@@ -165,7 +166,7 @@ def find_runs(delta, classes, kind, state, found_out, stamp):  # type: ignore[no
         if count == 1 and straight == length:
             chain[length] = here[0, 0]
             straight += 1
-        found = _following(delta, classes, kind, allowed, here, count, following)
+        found = _following(delta, columns, weights, kind, allowed, here, count, following)
         if found == _SOME_DIE:  # begin again, without these
             here[0, 0], here[1, 0] = state, NONE
             count, straight, length = 1, 0, 0
@@ -176,8 +177,9 @@ def find_runs(delta, classes, kind, state, found_out, stamp):  # type: ignore[no
         count = found
         here[:, :found] = following[:, :found]
     for byte in range(128):
-        if allowed[byte]:
-            run[state, byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
+        for c in range(count_of):
+            if columns[c] == classes[byte] and allowed[c]:
+                run[state, byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
     steps[state] = length
     for k in range(1, min(straight, length)):
         touch(found_out, chain[k], stamp)
@@ -187,38 +189,60 @@ def find_runs(delta, classes, kind, state, found_out, stamp):  # type: ignore[no
 
 
 @numba.njit(cache=True, nogil=True)
-def _following(delta, classes, kind, allowed, here, count, following):  # type: ignore[no-untyped-def]
+def _ascii_columns(width, classes):  # type: ignore[no-untyped-def]
+    """The columns of a table that ASCII bytes stand for, how many bytes each, and how many there are."""
+    place = np.full(width, NONE, np.int32)
+    columns = np.empty(width, np.int32)
+    weights = np.zeros(width, np.int32)
+    count = 0
+    for byte in range(128):
+        column = classes[byte]
+        if place[column] == NONE:
+            place[column] = count
+            columns[count] = column
+            count += 1
+        weights[place[column]] += 1
+    return columns, weights, count
+
+
+@numba.njit(cache=True, nogil=True)
+def _following(delta, columns, weights, kind, allowed, here, count, following):  # type: ignore[no-untyped-def]
     """The states after any of the allowed bytes from any of some states: how many.
 
     :data:`NONE` if there are too many or most of the bytes do not go on from one of them; :data:`_SOME_DIE` if few do
     not: they are then not allowed any more. Nor is a byte that leads to a state from which most do not go on, as a
     backslash does in a string.
     """
-    found = 0
-    total = allowed.sum()
+    found = total = left = 0
+    for c in range(allowed.shape[0]):
+        if allowed[c]:
+            total += weights[c]
     alive = allowed.copy()
     for k in range(count):
         dying = 0
-        for byte in range(128):
-            if not allowed[byte]:
+        for c in range(allowed.shape[0]):
+            if not allowed[c]:
                 continue
-            target = delta[here[0, k], classes[byte]]
+            target = delta[here[0, k], columns[c]]
             if target == NONE or kind[target] != INSIDE:
-                alive[byte] = False
-                dying += 1
+                alive[c] = False
+                dying += weights[c]
                 continue
             known = False
             for other in range(min(found, _MAX_SIDE_BY_SIDE)):
-                known |= following[0, other] == target
+                if following[0, other] == target:
+                    known = True
+                    break
             if not known:
                 if found < _MAX_SIDE_BY_SIDE:
-                    following[0, found], following[1, found] = target, byte
+                    following[0, found], following[1, found] = target, c
                 found += 1
         if 2 * dying > total and here[1, k] != NONE:
-            for byte in range(128):
-                allowed[byte] &= classes[byte] != classes[here[1, k]]
+            allowed[here[1, k]] = False
             return _SOME_DIE
-    left = alive.sum()
+    for c in range(allowed.shape[0]):
+        if alive[c]:
+            left += weights[c]
     if left < total:
         if 2 * left <= total:
             return NONE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import cache
 
 from numba.core import event
 
@@ -56,3 +57,25 @@ def worked() -> float:
     For what must not depend on how busy the machine is.
     """
     return time.thread_time() - _compiling.seconds()
+
+
+#: What :func:`slowness` times, and how long it takes on the machine on which the limits were chosen.
+_STEPS, _USUAL_SECONDS = 5_000, 0.11e-3
+_TRIES, _SLOWEST = 20, 4.0
+
+
+@cache
+def slowness() -> float:
+    """How much longer this machine takes than a usual one for the same work in Python: 1 to 4. Measured once.
+
+    For work whose use does not depend on how long it takes, as masks that are made ahead.
+    """
+    best = min(_time_steps() for _ in range(_TRIES))
+    return min(max(best / _USUAL_SECONDS, 1.0), _SLOWEST)
+
+
+def _time_steps() -> float:
+    start, total = time.thread_time(), 0
+    for number in range(_STEPS):
+        total += number * number
+    return time.thread_time() - start

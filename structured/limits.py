@@ -15,7 +15,8 @@ class GrammarLimits:
         max_states: Configurations that one compiled grammar may discover over its life.
         compile_seconds: Wall time for compiling, checked between steps of the work.
         ahead_answers, ahead_seconds: How much is asked ahead of the first token, so that later masks need not wait:
-            answers of the grammar, and processor time. No error: what was not asked then is when a text comes to it.
+            answers of the grammar, and processor time of a usual machine (:func:`~.clock.slowness`). No error: what was
+            not asked then is when a text comes to it.
         mask_seconds: Processor time for one mask that was not ready, so that no grammar can stall a whole batch.
     """
 

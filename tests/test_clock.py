@@ -25,3 +25,8 @@ def test_the_clock_goes_on_otherwise():
     before = clock.now()
     time.sleep(0.05)
     assert clock.now() - before >= 0.045
+
+
+def test_slowness_is_measured_once_and_bounded():
+    assert 1.0 <= clock.slowness() <= 4.0
+    assert clock.slowness() == clock.slowness()

@@ -26,9 +26,9 @@ def ask_ahead(symbols: Symbols, start: Action, answers: int, seconds: float) -> 
         symbols: Whose source is asked.
         start: How texts begin.
         answers, seconds: How much to do at most; what is done with the answers counts. Seconds of this thread alone,
-            so that a busy machine looks as far ahead as an idle one.
+            and more of them on a slow machine, so that one looks about as far ahead as another.
     """
-    deadline = clock.worked() + seconds
+    deadline = clock.worked() + seconds * clock.slowness()
     asked: set[tuple[int, int]] = set()
     todo: deque[tuple[Action, _Stack]] = deque([(start, None)])
     while todo:

@@ -28,7 +28,7 @@ from latticework.plugins.scoping import scope_of
 from latticework.plugins.settings import Settings, load_settings
 from latticework.plugins.tracking import GrammarSource, GrammarTracker, OutputLog
 from latticework.speculative.best_path import best_path
-from latticework.speculative.draft import EMPTY_DRAFT, ROOT, Draft
+from latticework.speculative.draft import EMPTY_DRAFT, Draft
 from latticework.speculative.drafter import (
     DraftBudget,
     Drafter,
@@ -229,7 +229,7 @@ class SessionTable:
     def _commit(self, session: _Session, fresh: list[int], verified: VerifiedRows | None) -> None:
         """``fresh`` tokens are new at the end of ``session.view.tokens``."""
         if len(session.drafted):
-            kept = _accepted(session.drafted, fresh)
+            kept = session.drafted.along(fresh[:-1])  # the last one is always the target's own
             self.budgets.settled(session.view.request_id, kept)
             if session.counts is not None:
                 session.counts.accepted(len(kept))
@@ -319,18 +319,3 @@ class _Session:
 
 def _guard(session: _Session) -> Guard:
     return Guard(Role.DRAFTER, session.drafter_name, "no more drafts for this request", on_failure=session.drop_drafter)
-
-
-def _accepted(draft: Draft, committed: list[int]) -> tuple[int, ...]:
-    """The nodes that are among the committed tokens, the last of which is always the target's own."""
-    edges = {
-        edge: node
-        for node, edge in reversed(list(enumerate(zip(draft.parent.tolist(), draft.token.tolist(), strict=True))))
-    }
-    path: list[int] = []
-    for token in committed[:-1]:
-        node = edges.get((path[-1] if path else ROOT, token))
-        if node is None:
-            break
-        path.append(node)
-    return tuple(path)

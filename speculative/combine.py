@@ -24,8 +24,6 @@ from latticework.speculative.drafter import (
 from latticework.speculative.grammar_drafter import forced_chain, forced_run
 from latticework.structured.engines.base import Matcher
 
-NAME = "cascade"
-
 
 class CascadeDrafter:
     """Drafts the forced run, lets the next drafter go on from its end, and so on while both have something to say.
@@ -114,7 +112,10 @@ def prune(draft: Draft, matcher: Matcher) -> Draft:
 
 
 def append(draft: Draft, tail: Draft) -> Draft:
-    """``tail`` grafted onto the last node of the chain ``draft``, both deterministic. Scores multiply along paths."""
+    """``tail`` grafted onto the last node of the chain ``draft``, both deterministic.
+
+    Scores multiply along paths. The origin names all who had a part, joined by ``+``.
+    """
     if not len(draft) or not len(tail):
         return tail if not len(draft) else draft
     last = len(draft) - 1
@@ -129,8 +130,16 @@ def append(draft: Draft, tail: Draft) -> Draft:
         ),
         depth=np.concatenate((draft.depth, tail.depth + draft.depth[last])),
         score=score,
-        origin=NAME,
+        origin=_origins(draft, tail),
     )
+
+
+def _origins(draft: Draft, tail: Draft) -> str:
+    """``grammar+prompt_lookup``: each name once, however often they took turns."""
+    if draft.origin == tail.origin:
+        return draft.origin
+    names = (*draft.origin.split("+"), *tail.origin.split("+"))
+    return "+".join(dict.fromkeys(filter(None, names)))
 
 
 def _scores(draft: Draft) -> FloatArray:

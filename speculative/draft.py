@@ -47,7 +47,7 @@ class Draft:
         q: ``float32[n, V]``, the distribution each node's token was drawn from; ``None`` for deterministic drafts.
         score: ``float32[n]``, estimated probability that the node's whole path is accepted, ``NaN`` where nobody knows;
             ``None`` if it is known nowhere.
-        origin: Name of the drafter that proposed it, for statistics.
+        origin: Name of the drafter that proposed it, for whoever looks into a request; several are joined by ``+``.
     """
 
     token: IntArray = field(default_factory=_empty_ints)
@@ -72,6 +72,18 @@ class Draft:
     def is_chain(self) -> bool:
         """Whether every node continues the one before it."""
         return bool(np.array_equal(self.parent, np.arange(-1, len(self) - 1)))
+
+    def along(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """The nodes that ``tokens``, a text after the pending token, go along, as far as they do."""
+        pairs = zip(self.parent.tolist(), self.token.tolist(), strict=True)
+        edges = {edge: node for node, edge in reversed(list(enumerate(pairs)))}
+        path: list[int] = []
+        for token in tokens:
+            node = edges.get((path[-1] if path else ROOT, token))
+            if node is None:
+                break
+            path.append(node)
+        return tuple(path)
 
     def preorder(self) -> list[int]:
         """The nodes so that each follows its parent's part of the tree depth-first: a walk goes back only to branch.

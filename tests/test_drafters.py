@@ -270,6 +270,7 @@ def test_cascade_forces_then_guesses_then_forces_again() -> None:
     assert draft.score is not None
     assert draft.score[:2].tolist() == [1.0, 1.0]
     assert np.isnan(draft.score[2:]).all(), "beyond a guess nothing is certain"
+    assert draft.origin == "grammar+prompt_lookup"
 
 
 def test_cascade_keeps_to_the_grammar_and_the_budget() -> None:
@@ -304,6 +305,13 @@ def test_append_renumbers_and_multiplies() -> None:
     assert both.score.tolist() == [0.5] + [0.25] * len(TREE)
     assert append(EMPTY_DRAFT, tail) is tail
     assert append(head, EMPTY_DRAFT) is head
+
+
+def test_a_text_goes_along_the_nodes_that_it_is_made_of() -> None:
+    tree = Draft(*(np.array(v, np.int32) for v in ([A, B, A, C], [ROOT, 0, 0, 2], [1, 2, 2, 3])))
+    assert tree.along([A, A, C, D]) == (0, 2, 3)
+    assert tree.along([A, C]) == (0,)
+    assert tree.along([B]) == tree.along([]) == EMPTY_DRAFT.along([A]) == ()
 
 
 @pytest.mark.parametrize(

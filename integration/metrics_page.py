@@ -24,7 +24,7 @@ _AREAS = {
     "Drafts": ("draft", "forced", "matcher"),
     "Processors and search": ("processor", "search"),
     "Experiments": ("ab_",),
-    "Settings and the request log": ("settings", "request_log"),
+    "Settings, the request log, traces": ("settings", "request_log", "traces"),
     "Process": ("errors", "sessions"),
 }
 _TYPES = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}

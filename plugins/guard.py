@@ -24,6 +24,7 @@ class Area(StrEnum):
     """What may fail beside the roles of plugins."""
 
     EXPERIMENTS = "experiments"
+    TRACES = "traces"
 
 
 _last_logged: dict[tuple[str, str], float] = {}

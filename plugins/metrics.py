@@ -147,3 +147,8 @@ SETTINGS_BROKEN = Gauge(
     multiprocess_mode="livemax",
 )
 REQUEST_LOG_DROPPED = Counter("latticework_request_log_dropped_total", "Lines that could not be written.")
+TRACES = Counter(
+    "latticework_traces_total",
+    "Requests that asked for a trace; outcome: written, busy (too many at once: served without one), failed.",
+    ["outcome"],
+)

@@ -22,7 +22,7 @@ from latticework.plugins.base import OFF, PluginOptions, Role
 from latticework.plugins.budgeting import BUDGET_OPTION, budget_of
 from latticework.plugins.json_layout import JSON_PREFIX, JsonLayout
 from latticework.plugins.registry import Registry, registry
-from latticework.plugins.requests import ARM_OPTION
+from latticework.plugins.requests import ARM_OPTION, TRACE_OPTION
 from latticework.plugins.scoping import SCOPE_OPTION, Scope
 from latticework.plugins.settings import Settings, load_settings
 from latticework.structured.errors import LatticeworkError
@@ -58,6 +58,7 @@ class RequestOptions:
         drafter, processor, search: The selected plugins.
         scope: Which other requests the drafter may learn from.
         budget: How many nodes are drafted in every step; ``None``: as many as pay.
+        trace: Whether its decode is written down.
     """
 
     engine: str = AUTO_ENGINE
@@ -68,6 +69,7 @@ class RequestOptions:
     search: Selection | None = None
     scope: Scope = Scope.TENANT
     budget: int | None = None
+    trace: bool = False
 
     @classmethod
     def parse(
@@ -100,6 +102,7 @@ class RequestOptions:
             search=selections[Role.SEARCH],
             scope=_scope(given, settings),
             budget=_budget(given, settings),
+            trace=_trace(given, settings),
         )
 
 
@@ -130,7 +133,7 @@ def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], pl
     """Every key must be a role, or an option of the plugin selected for its role."""
     roles = {PREFIX + role for role in Role}
     for key in given:
-        if key in roles or key.removeprefix(JSON_PREFIX) in JsonLayout.model_fields:
+        if key in roles or key == TRACE_OPTION or key.removeprefix(JSON_PREFIX) in JsonLayout.model_fields:
             continue
         if key == ARM_OPTION:
             raise LatticeworkError(key, "only a server with experiments in its settings ([ab]) has arms")
@@ -157,6 +160,7 @@ def _known_keys(names: Mapping[Role, str], plugins: Registry) -> list[str]:
         *(PREFIX + role for role in Role),
         *(JSON_PREFIX + field for field in JsonLayout.model_fields),
         *_DRAFTER_OPTIONS,
+        TRACE_OPTION,
     ]
     for role in _OPTIONAL_ROLES:
         if names[role] != OFF:
@@ -190,6 +194,16 @@ def _budget(given: Mapping[str, Any], settings: Settings) -> int | None:
         return budget_of(value)
     except ValueError as error:
         raise LatticeworkError(BUDGET_OPTION, f"{error}, got {_shown(value)}") from error
+
+
+def _trace(given: Mapping[str, Any], settings: Settings) -> bool:
+    value = _meant_type(given.get(TRACE_OPTION, False), bool)
+    if not isinstance(value, bool):
+        raise LatticeworkError(TRACE_OPTION, f"must be true or false, got {_shown(value)}")
+    if value and not settings.trace.directory:
+        reason = "this server writes no traces; its operator allows them by naming a folder for them (trace.directory)"
+        raise LatticeworkError(TRACE_OPTION, reason)
+    return value
 
 
 def _json(given: Mapping[str, Any], settings: Settings) -> JsonOptions:

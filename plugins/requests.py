@@ -24,6 +24,8 @@ logger = logging.getLogger("latticework.plugins")
 PREFIX = "lw_"
 #: A request's choice of its arm, if the deployment lets it choose.
 ARM_OPTION = PREFIX + "arm"
+#: A request's wish that its decode is written down, if the deployment allows it.
+TRACE_OPTION = PREFIX + "trace"
 #: What a front end writes beside the options for the engine's other processes: the request's arms as a label of
 #: metrics, and its id in the request log. What a client writes there is taken out.
 ARM_LABEL, LOG_ID = "latticework_arm", "latticework_id"

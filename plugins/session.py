@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Mapping
+from functools import partial
 from typing import Any
 
 from latticework.plugins import metrics
@@ -26,6 +27,7 @@ from latticework.plugins.registry import Registry, registry
 from latticework.plugins.request_log import request_log
 from latticework.plugins.scoping import scope_of
 from latticework.plugins.settings import Settings, load_settings
+from latticework.plugins.trace_record import NotedDraft, NotedDraftCounts
 from latticework.plugins.tracking import GrammarSource, GrammarTracker, OutputLog
 from latticework.speculative.best_path import best_path
 from latticework.speculative.draft import EMPTY_DRAFT, Draft
@@ -72,6 +74,7 @@ class SessionTable:
         self._drafters: Instances[Drafter] = Instances(capacity)
         self._processors: Instances[Processor] = Instances(capacity)
         self._sessions: dict[str, _Session] = {}
+        self._noted: dict[str, NotedDraft] = {}
         self._gauge = metrics.SESSIONS.labels(process=process)
         self.budgets = DraftBudgets(
             padded=padded, margin=settings.drafter.budget_margin, adaptive=adaptive
@@ -109,6 +112,9 @@ class SessionTable:
         if (chosen := options.drafter) is not None:
             session.drafter_name = chosen.name
             session.counts, session.log_id = DraftCounts(chosen.name, arm), log_id
+            if options.trace:
+                keep = partial(self._noted.__setitem__, request_id)
+                session.counts = NotedDraftCounts(chosen.name, arm, session.output, keep)
             session.tracker = GrammarTracker(grammar) if grammar is not None else None
             with _guard(session):
                 session.drafter = self._drafters.get(chosen, lambda: self._make_drafter(chosen))
@@ -212,12 +218,19 @@ class SessionTable:
         if session is None:
             return
         self._gauge.dec()
+        self._noted.pop(request_id, None)
         self.budgets.end(request_id)
         if session.counts is not None and session.log_id and (log := request_log()) is not None:
             log.write(session.counts.record(session.log_id))
         if session.drafter is not None:
             with Guard(Role.DRAFTER, session.drafter_name, "its request is over anyway"):
                 session.drafter.end(session.view)
+
+    def take_noted(self) -> dict[str, NotedDraft]:
+        """The last drafts of requests that are traced, those made since the last call."""
+        noted = self._noted.copy()
+        self._noted.clear()
+        return noted
 
     def live(self) -> int:
         """How many requests have a session."""

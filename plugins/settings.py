@@ -136,6 +136,23 @@ class TelemetrySettings(_Section):
     log_text: bool = False
 
 
+class TraceSettings(_Section):
+    """Who may have a request's decode written down (``lw_trace``): everybody, once a folder is named for it.
+
+    A trace holds the text of the answer and what was drafted for it, which a drafter may have from the same tenant's
+    other requests; prompts are not in it.
+
+    ``directory``: an existing folder that gets one file a request; empty: ``lw_trace`` is refused. ``max_files``: when
+    there are more, the oldest are removed. ``max_tokens``: written and drafted ones of one trace; what is beyond is
+    counted in it. ``max_requests``: traced at the same time, until they are written; others are served without.
+    """
+
+    directory: str = ""
+    max_files: int = Field(default=100, ge=1, le=100_000)
+    max_tokens: int = Field(default=20_000, ge=1, le=500_000)
+    max_requests: int = Field(default=8, ge=1, le=1000)
+
+
 class Settings(BaseSettings):
     """All settings. Construct directly (``Settings(drafter=...)``) in tests; :func:`load_settings` elsewhere."""
 
@@ -150,6 +167,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     switch: SwitchSettings = SwitchSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    trace: TraceSettings = TraceSettings()
     ab: AbSettings = AbSettings()
 
     def role(self, role: Role) -> RoleSettings:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from latticework.adapters.cli import ab, bench, datastore, grammar
+from latticework.adapters.cli import ab, bench, datastore, grammar, trace
 
 if TYPE_CHECKING:
     from latticework.adapters.cli.doctor import Check
@@ -35,6 +35,7 @@ app.add_typer(ab.app, name="ab")
 app.add_typer(bench.app, name="bench")
 app.add_typer(grammar.app, name="grammar")
 app.add_typer(datastore.app, name="datastore")
+app.add_typer(trace.app, name="trace")
 
 AllSeams = Annotated[bool, typer.Option("--all", help="List every seam, not only the missing ones.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]

@@ -101,7 +101,8 @@ class TraceRecord:
             batch: How many requests were computed together.
         """
         if len(output) < self.length:  # the engine has begun it anew
-            self._steps, self.length, self._key, self._left = [], 0, 0, self._limit
+            self._steps, self.length, self._key = [], 0, 0
+            self._left, self._unrecorded = self._limit, 0
         written = list(output[self.length :])
         if not written:
             return

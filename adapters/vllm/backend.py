@@ -19,6 +19,7 @@ from vllm.v1.structured_output.backend_types import (
 
 from latticework.adapters.vllm.compiling import spec_of_key
 from latticework.plugins.enforcing import Enforcement
+from latticework.plugins.legal_counts import CountingEnforcement
 from latticework.plugins.options import RequestOptions
 from latticework.plugins.vocabularies import compile_constraint, warm_up
 from latticework.structured import CompiledGrammar, LatticeworkError
@@ -55,7 +56,8 @@ class LatticeworkBackend(StructuredOutputBackend):  # type: ignore[misc]
         """
         spec = spec_of_key(request_type, grammar_spec)
         ends = stop_token_ids or ()
-        return LatticeworkGrammar(compile_constraint(spec, self.tokenizer, self.vocab_size, options, end_ids=ends))
+        compiled = compile_constraint(spec, self.tokenizer, self.vocab_size, options, end_ids=ends)
+        return LatticeworkGrammar(compiled, counted=options is not None and options.trace)
 
     def allocate_token_bitmask(self, max_num_seqs: int) -> torch.Tensor:
         """``int32[rows, ceil(V/32)]``, everything allowed."""
@@ -75,11 +77,21 @@ class LatticeworkBackend(StructuredOutputBackend):  # type: ignore[misc]
 
 
 class LatticeworkGrammar(StructuredOutputGrammar):  # type: ignore[misc]
-    """One request's position in its grammar. See :class:`latticework.plugins.enforcing.Enforcement`."""
+    """One request's position in its grammar. See :class:`latticework.plugins.enforcing.Enforcement`.
 
-    def __init__(self, compiled: CompiledGrammar) -> None:
-        self._compiled = compiled
-        self._enforcement = Enforcement(compiled)
+    Args:
+        compiled: The grammar.
+        counted: Count what the masks allow, for the request's trace.
+    """
+
+    def __init__(self, compiled: CompiledGrammar, *, counted: bool = False) -> None:
+        self._compiled, self._counted = compiled, counted
+        self.reset()
+
+    @property
+    def counting(self) -> CountingEnforcement | None:
+        """What was counted, if that was asked for."""
+        return self._enforcement if isinstance(self._enforcement, CountingEnforcement) else None
 
     @property
     def failure(self) -> str | None:
@@ -114,4 +126,5 @@ class LatticeworkGrammar(StructuredOutputGrammar):  # type: ignore[misc]
 
     def reset(self) -> None:
         """Back to the start."""
-        self._enforcement = Enforcement(self._compiled)
+        position = Enforcement(self._compiled)
+        self._enforcement = CountingEnforcement(position) if self._counted else position

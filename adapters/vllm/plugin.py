@@ -14,7 +14,7 @@ import logging
 from types import ModuleType
 
 from latticework.adapters.registration import Registration
-from latticework.adapters.vllm import errors, experiments, frontend, grammar, options, scanning, seams
+from latticework.adapters.vllm import errors, experiments, frontend, grammar, options, scanning, seams, tracing
 from latticework.adapters.vllm.seams import on_import
 
 
@@ -30,6 +30,7 @@ def _install() -> None:
     frontend.install()
     errors.install()
     experiments.install()
+    tracing.install()
     for module in ("vllm.v1.worker.gpu_model_runner", "vllm.v1.worker.gpu.model_runner"):
         on_import(module, _install_in_worker)
 

@@ -9,6 +9,7 @@ Model Runner V1 (``GPUModelRunner``, of which the CPU runner is a subclass), one
     _sample                   logits ``float[rows, V]``, one row a verified position: :meth:`RunnerSessions.process`
     _input_fits_in_drafter    may anyone draft? Our proposer runs no model, so always
     propose_draft_token_ids   the proposer is told whose rows it will see; then vLLM calls it
+    take_draft_token_ids      what is to be known of the drafts of traced requests goes to the scheduler with them
 
 Model Runner V2 has an interface for logits processors that fits: :mod:`latticework.adapters.vllm.v2` joins its list.
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latticework.adapters.vllm import tenants
+from latticework.adapters.vllm import tenants, tracing
 from latticework.adapters.vllm.processors import committed_tokens, request_rows
 from latticework.adapters.vllm.seams import on_import, wrap
 from latticework.adapters.vllm.showing import rows_shown
@@ -200,6 +201,7 @@ def _hook_v1(module: ModuleType) -> None:
     wrap(runner, "_sample", _around_sample)
     wrap(runner, "_input_fits_in_drafter", _around_input_fits)
     wrap(runner, "propose_draft_token_ids", _around_propose)
+    wrap(runner, "take_draft_token_ids", _around_take)
     if _trees_wanted():
         from latticework.adapters.vllm import tree_hooks
 
@@ -298,3 +300,14 @@ def _around_propose(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(self, scheduler_output, *args, **kwargs)
 
     return propose_draft_token_ids
+
+
+def _around_take(original: Callable[..., Any]) -> Callable[..., Any]:
+    def take_draft_token_ids(self: Any) -> Any:
+        taken = original(self)
+        sessions: RunnerSessions | None = self.__dict__.get(_ATTRIBUTE)
+        if taken is not None and sessions is not None and (noted := sessions.table.take_noted()):
+            setattr(taken, tracing.NOTED, noted)
+        return taken
+
+    return take_draft_token_ids

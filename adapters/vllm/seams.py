@@ -17,9 +17,10 @@ __all__ = ["SEAMS", "SUPPORTED_SERIES", "Seam", "check", "on_import", "wrap"]
 SUPPORTED_SERIES = ((0, 32),)
 
 GRAMMAR, OPTIONS, SEARCH, DRAFTER, PROCESSOR = "grammar", "options", "search", "drafter", "processor"
-EXPERIMENTS = "experiments"
+EXPERIMENTS, TRACES = "experiments", "traces"
 
 _MANAGER = "vllm.v1.structured_output"
+_SCHEDULER = "vllm.v1.core.sched.scheduler"
 _V1_RUNNER = "vllm.v1.worker.gpu_model_runner"
 _CPU_ATTENTION = "vllm.v1.attention.backends.cpu_attn"
 _BEAM_SEARCH = ("max_tokens", "default_sampling_params")
@@ -255,6 +256,35 @@ SEAMS: tuple[Seam, ...] = (
         "LogitsProcessor.apply",
         ("logits", "ctx"),
         "interface that our processors implement on Model Runner V2",
+    ),
+    Seam(TRACES, _SCHEDULER, "Scheduler.add_request", ("request",), "traces of single requests begin"),
+    Seam(
+        TRACES,
+        _V1_RUNNER,
+        "GPUModelRunner.take_draft_token_ids",
+        (),
+        "who drafted what for a traced request leaves the worker with the drafted ids",
+    ),
+    Seam(
+        TRACES,
+        _SCHEDULER,
+        "Scheduler.update_draft_token_ids",
+        ("draft_token_ids",),
+        "and arrives in the scheduler with them",
+    ),
+    Seam(
+        TRACES,
+        _SCHEDULER,
+        "Scheduler.update_from_output",
+        ("scheduler_output", "model_runner_output"),
+        "what a step verified and kept of a request is recorded in its trace",
+    ),
+    Seam(
+        TRACES,
+        _SCHEDULER,
+        "Scheduler.finish_requests",
+        ("request_ids", "finished_status"),
+        "traces of requests that are aborted end",
     ),
 )
 

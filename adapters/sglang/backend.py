@@ -26,6 +26,7 @@ from sglang.srt.runtime_context import get_serving
 
 from latticework.adapters.sglang.compiling import end_ids, spec_of_key
 from latticework.plugins.enforcing import Enforcement
+from latticework.plugins.legal_counts import CountingEnforcement
 from latticework.plugins.options import RequestOptions, compile_options
 from latticework.plugins.requests import compile_threads
 from latticework.plugins.vocabularies import compile_constraint, warm_up
@@ -56,6 +57,15 @@ class LatticeworkGrammar(BaseGrammarObject):  # type: ignore[misc]
     def compiled(self) -> CompiledGrammar:
         """The grammar, for whoever drafts within it."""
         return self._position.compiled
+
+    @property
+    def counting(self) -> CountingEnforcement | None:
+        """What was counted, if :meth:`count` was called."""
+        return self._position if isinstance(self._position, CountingEnforcement) else None
+
+    def count(self) -> None:
+        """Count what the masks allow from here, the start, on: for the request's trace."""
+        self._position = CountingEnforcement(self._position)
 
     def accept_token(self, token: int) -> None:
         """Advance. Raises ``ValueError``, with which SGLang ends this one request."""

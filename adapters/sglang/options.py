@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latticework.plugins.options import RequestOptions
 
 _CHOICE = "lw_choice"
-_NOT_IN_BEAMS = ("lw_drafter", "lw_processor", "lw_search")
+_NOT_IN_BEAMS = ("lw_drafter", "lw_processor", "lw_search", "lw_trace")
 
 
 def with_choice(params: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 
 from latticework.adapters.registration import Registration
-from latticework.adapters.sglang import experiments, frontend, grammar, processors, seams, speculation
+from latticework.adapters.sglang import experiments, frontend, grammar, processors, seams, speculation, tracing
 
 
 def register() -> None:
@@ -27,6 +27,7 @@ def _install() -> None:
     processors.install()
     frontend.install()
     experiments.install()
+    tracing.install()
 
 
 def _log_as_sglang() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from latticework.adapters.hooks import Finding, Seam, SeamTable
 
 GRAMMAR, OPTIONS, DRAFTER, PROCESSOR = "grammar", "options", "drafter", "processor"
-EXPERIMENTS = "experiments"
+EXPERIMENTS, TRACES = "experiments", "traces"
 
 _BACKEND = "sglang.srt.constrained.base_grammar_backend"
 _SPECULATIVE = "sglang.srt.speculative"
@@ -137,6 +137,34 @@ SEAMS: tuple[Seam, ...] = (
         "Sampler._preprocess_logits",
         ("logits", "sampling_info"),
         "wrapped: processors change their rows after the grammar's mask",
+    ),
+    Seam(
+        TRACES,
+        "sglang.srt.constrained.grammar_manager",
+        "GrammarManager.process_req_with_grammar",
+        ("req",),
+        "wrapped: traces of single requests begin",
+    ),
+    Seam(
+        TRACES,
+        "sglang.srt.constrained.grammar_manager",
+        "GrammarManager.get_ready_grammar_requests",
+        (),
+        "wrapped: what is legal is counted in grammars that had to be compiled first",
+    ),
+    Seam(
+        TRACES,
+        "sglang.srt.managers.scheduler",
+        "Scheduler.process_batch_result",
+        ("batch", "result"),
+        "wrapped: what a step verified and kept of a request is recorded in its trace",
+    ),
+    Seam(
+        TRACES,
+        "sglang.srt.managers.schedule_batch",
+        "Req.output_ids_through_stop",
+        (),
+        "the tokens of an answer, none beyond its end",
     ),
 )
 

@@ -94,6 +94,14 @@ def test_bad_settings_fail_the_doctor(monkeypatch, tmp_path, fresh_settings):
     assert "absent.toml" in check.detail
 
 
+def test_a_folder_for_traces_that_is_not_there_fails_the_doctor(monkeypatch, tmp_path, fresh_settings):
+    monkeypatch.setenv("LATTICEWORK_TRACE__DIRECTORY", str(tmp_path))
+    assert doctor._settings()[-1] == Check("settings", "trace.directory", True, str(tmp_path))
+    load_settings.cache_clear()
+    monkeypatch.setenv("LATTICEWORK_TRACE__DIRECTORY", str(tmp_path / "missing"))
+    assert not doctor._settings()[-1].ok
+
+
 def test_default_that_names_nothing_fails_the_doctor(monkeypatch, fresh_settings):
     monkeypatch.setenv("LATTICEWORK_DRAFTER__DEFAULT", "psychic")
     (check,) = doctor._guarded("settings", "deployment settings", doctor._settings)

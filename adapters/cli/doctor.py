@@ -190,10 +190,16 @@ def _plugins() -> list[Check]:
 
 def _settings() -> list[Check]:
     from latticework.plugins.options import RequestOptions
+    from latticework.plugins.settings import load_settings
 
     RequestOptions.parse({})  # what a request gets that asks for nothing: every default must name something usable
     source = os.environ.get("LATTICEWORK_CONFIG")
-    return [Check("settings", "deployment settings", True, source or "defaults and environment variables")]
+    found = [Check("settings", "deployment settings", True, source or "defaults and environment variables")]
+    if folder := load_settings().trace.directory:
+        usable = os.path.isdir(folder) and os.access(folder, os.W_OK)
+        detail = folder if usable else f"{folder} is no folder that can be written to"
+        found.append(Check("settings", "trace.directory", usable, detail))
+    return found
 
 
 def _version(distribution: str) -> str | None:

@@ -48,7 +48,9 @@ def listing() -> list[Entry]:
         BUDGET_OPTION, f"auto | 1 to {MOST}", AUTO, "nodes drafted in a step: as many as pay, or a fixed number"
     )
     drafters = Entry(Role.DRAFTER, "", "every drafter", (reach, budget))
-    return [layout, drafters, *(_entry(role, name) for role in ENTRY_POINT_GROUPS for name in registry().names(role))]
+    trace = Entry("trace", "true", "write the request's decode down, where the deployment's settings allow it", ())
+    common = [layout, trace, drafters]
+    return common + [_entry(role, name) for role in ENTRY_POINT_GROUPS for name in registry().names(role)]
 
 
 def _entry(role: Role, name: str) -> Entry:

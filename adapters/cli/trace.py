@@ -37,11 +37,13 @@ def show(
 
     A server writes traces into the folder that its settings name, and refuses [bold]lw_trace[/bold] without one:
 
-      LATTICEWORK_TRACE__DIRECTORY=/var/lib/latticework/traces vllm serve MODEL ...
+      export LATTICEWORK_TRACE__DIRECTORY=/var/lib/latticework/traces
+
+      vllm serve MODEL ...
 
       curl ... -d '{"model": ..., "vllm_xargs": {"lw_trace": true}}'
 
-      latticework trace show /var/lib/latticework/traces/chatcmpl-....trace.json --html trace.html
+      latticework trace show /var/lib/.../ID.trace.json --html trace.html
 
     Ends with status 2 if the file is no trace, and says where.
     """

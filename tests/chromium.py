@@ -113,9 +113,10 @@ def browser(profile: Path) -> Iterator[Browser]:
     from_browser, theirs_out = os.pipe()
     # Chromium reads from its file descriptor 3 and writes to 4, which the shell makes of the ends of our pipes.
     shell = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe")
+    plain = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+    flags = ("--headless", *plain, "--remote-debugging-pipe", f"--user-data-dir={profile}")
     process = subprocess.Popen(
-        ["bash", "-c", shell, program, *flags, f"--user-data-dir={profile}"],
+        ["bash", "-c", shell, program, *flags],
         pass_fds=(theirs_in, theirs_out),
         stderr=subprocess.DEVNULL,
     )

@@ -4,6 +4,9 @@ One server is up. Every request is sent once in each *arm* (a pair of ``lw_json_
 arms in turn, greedy and one at a time, so that drift of the machine hits all arms alike. An answer counts as good if it
 was finished within its tokens and validates. Ratios are to the arm that servers use by default.
 
+The requests are those of the demo that ask for JSON, short answers that even a small model finishes, and ``--requests``
+of each file of recorded prompts, where there are any.
+
 ``python -m integration.bench.layouts``; ``--json FILE`` also writes every answer's figures.
 """
 
@@ -27,6 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from integration.bench.overhead import machine, ratio
+from integration.demo.tasks import tasks
 from integration.server import ENGINES, Server, ServerError, serve
 from integration.tests.client import chat
 from latticework.bench.data import data_directory
@@ -38,17 +42,22 @@ Arm = tuple[Order, Whitespace]
 DEFAULT: Arm = (JsonOptions().order, JsonOptions().whitespace)
 ARMS: tuple[Arm, ...] = tuple(itertools.product(Order, Whitespace))
 FILES = ("json_extract", "jsonschema")
-MAX_TOKENS = 160
+MAX_TOKENS = 200
 #: Longer prompts do not fit beside an answer.
 MAX_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt and the schema of its answer."""
+    """A conversation and the schema of its answer."""
 
-    prompt: str
+    messages: list[dict[str, str]]
     schema: dict[str, Any]
+
+    @property
+    def characters(self) -> int:
+        """How long the conversation is."""
+        return sum(len(message["content"]) for message in self.messages)
 
 
 @dataclass(frozen=True)
@@ -61,14 +70,23 @@ class Answer:
     valid: bool
 
 
-def requests(folder: Path, count: int) -> list[Request]:
+def of_demo() -> list[Request]:
+    """What the demo asks as JSON."""
+    return [
+        Request([{"role": "user", "content": task.prompt}], task.spec.payload)
+        for task in tasks()
+        if task.spec is not None and task.spec.kind == "json_schema"
+    ]
+
+
+def recorded(folder: Path, count: int) -> list[Request]:
     """The first ``count`` requests of each file that are short enough."""
     found = []
     for name in FILES:
         with gzip.open(folder / "prompts" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
             records = [json.loads(line) for line in lines]
-        all_of_it = [Request(record["messages"][-1]["content"], record["json_schema"]) for record in records]
-        found += [request for request in all_of_it if len(request.prompt) <= MAX_CHARACTERS][:count]
+        all_of_it = [Request(record["messages"], record["json_schema"]) for record in records]
+        found += [request for request in all_of_it if request.characters <= MAX_CHARACTERS][:count]
     return found
 
 
@@ -76,9 +94,8 @@ def ask(server: Server, request: Request, arm: Arm) -> Answer | None:
     """One answer; ``None`` if the constraint is refused."""
     options = {"lw_engine": "lattice", "lw_json_order": arm[0].value, "lw_json_whitespace": arm[1].value}
     began = time.perf_counter()
-    response = chat(
-        server, request.prompt, constraint=("json", request.schema), options=options, max_tokens=MAX_TOKENS
-    )
+    constraint = ("json", request.schema)
+    response = chat(server, messages=request.messages, constraint=constraint, options=options, max_tokens=MAX_TOKENS)
     seconds = time.perf_counter() - began
     if response.status_code != 200:
         return None
@@ -134,16 +151,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m integration.bench.layouts", description=__doc__)
     parser.add_argument("--engine", choices=ENGINES, default="vllm")
     parser.add_argument("--model", default="", help="folder of a model (default: SmolLM2-135M-Instruct)")
-    parser.add_argument("--requests", type=int, default=24, help="how many of each kind")
+    parser.add_argument("--requests", type=int, default=8, help="how many of each file of prompts")
     parser.add_argument("--data", type=Path, help="folder with prompts/ (default: ../shared/data)")
     parser.add_argument("--json", type=Path, help="also write every answer's figures here")
     arguments = parser.parse_args()
     console = Console()
     folder = arguments.data or data_directory()
-    if folder is None:
-        console.print("error: no data beside the repository; name a folder with --data", style="red")
-        return 1
-    asked = requests(folder, arguments.requests)
+    asked = of_demo() + (recorded(folder, arguments.requests) if folder is not None else [])
     try:
         with serve(replace(ENGINES[arguments.engine].lattice, model=arguments.model)) as server:
             found = measure(server, asked)

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
-from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
+from latticework.adapters.cli.ab_plots import courses, forest
 from latticework.adapters.cli.ab_text import headline, ratio, remaining, value
-from latticework.plugins.ab.analysis import Comparison, Report, compare
+from latticework.plugins.ab.analysis import Comparison, Report
 from latticework.plugins.ab.tables import Table
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.2rem; } h2 { font-size: 1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; white-space: nowrap; }
-th { font-weight: 600; border-bottom: 1px solid #ccc; } td.number { text-align: right; }
-tr.first td { border-top: 1px solid #eee; } p.bad { background: #b3261e; color: #fff; padding: .4rem .8rem; }
-.better { color: #1b7f3b; } .worse { color: #b3261e; } .different { color: #9a6700; } .note { color: #555; }
-svg { max-width: 100%; height: auto; }
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; --note: #5a5a5a;
+  --better: #1b7f3b; --worse: #b3261e; --different: #8a5c00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e4e4; --paper: #16181b; --line: #3a3d42; --note: #a8a8a8;
+  --better: #5fce85; --worse: #ff8a80; --different: #e6b94d; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem;
+  color: var(--ink); background: var(--paper); }
+h1 { font-size: 1.4rem; margin-bottom: 0; } h2 { font-size: 1.05rem; margin-top: 2.2rem; }
+h1 + p { margin-top: .2rem; }
+.wide { overflow-x: auto; } .wide svg { display: block; width: 100%; min-width: 38rem; height: auto; }
+table { border-collapse: collapse; } td, th { padding: .2rem 1.1rem .2rem 0; text-align: left; white-space: nowrap; }
+th { font-weight: 600; border-bottom: 1px solid var(--line); }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+tr.first td { border-top: 1px solid var(--line); }
+p.bad { background: #b3261e; color: #fff; padding: .4rem .8rem; }
+.better { color: var(--better); } .worse { color: var(--worse); } .different { color: var(--different); }
+.note { color: var(--note); }
 """
-_COLOURS = ("#2f5d9b", "#c46a1b", "#4b8b3b", "#8b4b8b", "#777777")
+#: A column: its name, and whether it holds numbers.
+Column = tuple[str, bool]
 
 
 def page(table: Table, report: Report) -> str:
@@ -35,20 +41,55 @@ def page(table: Table, report: Report) -> str:
         table: The experiment, look by look.
         report: What can be said at the last one.
     """
-    body = [f"<h1>{escape(headline(report))}</h1>"]
+    about, when = headline(report).split(": ", 1)
+    body = [f"<h1>{escape(about)}</h1>", f'<p class="note">{escape(when)}</p>']
     if report.mismatched:
         body.append(
             f'<p class="bad">Sample-ratio mismatch (p = {report.mismatch:.2g}): the arms got other parts of the '
             "traffic than planned. Do not trust anything below.</p>"
         )
-    body += [_arms(report), f"<p>{escape(remaining(report))}.</p>"]
-    body += ["<h2>Ratios to control, with intervals that hold at every look</h2>", _forest(report.comparisons)]
-    body += ["<h2>All metrics</h2>", _metrics(report.comparisons)]
-    body += ["<h2>Look by look</h2>", *_courses(table, report)]
-    body += [f'<p class="note">{escape(note)}</p>' for note in report.notes]
-    head = f'<meta charset="utf-8"><title>latticework ab report</title><style>{_STYLE}</style>'
+    body += [_verdicts(report), _arms(report), f"<p>{escape(remaining(report))}.</p>"]
+    body += ["<h2>Ratios to control, with intervals that hold at every look</h2>", _ratios(report.comparisons)]
+    body += ["<h2>All metrics</h2>", *_notes(report), _metrics(report.comparisons)]
+    body += ["<h2>Look by look</h2>", *(f'<div class="wide">{plot}</div>' for plot in courses(table, report))]
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(about)}</title><style>{_STYLE}</style>"
+    )
     whole = "\n".join(body)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{whole}\n</body></html>\n'
+
+
+def _verdicts(report: Report) -> str:
+    """What each arm is better and worse in: the first thing to be read."""
+    lines = []
+    for arm in sorted(set(report.arms) - {report.control}):
+        found = [one for one in report.comparisons if one.arm == arm and one.verdict and one.ratio is not None]
+        told = [
+            f'<span class="{one.verdict}">{one.verdict}</span> in {escape(one.what)} (×&nbsp;{ratio(one.ratio)[0]})'
+            for one in found
+            if one.ratio is not None
+        ]
+        lines.append(f"<li><b>{escape(arm)}</b>: {', '.join(told) or 'no difference shown so far'}</li>")
+    return f"<ul>{''.join(lines)}</ul>"
+
+
+def _notes(report: Report) -> Iterable[str]:
+    notes = list(report.notes)
+    if report.unit != "request":
+        notes.append(f"One is a {report.unit}: rates are shares of those to whom it has happened at least once.")
+    return (f'<p class="note">{escape(note)}</p>' for note in notes)
+
+
+def _ratios(comparisons: Sequence[Comparison]) -> str:
+    plot = forest(comparisons)
+    if not plot:
+        return "<p>There are too few requests to compare anything.</p>"
+    key = (
+        '<p class="note"><span class="better">Green: better</span>, <span class="worse">red: worse</span>, '
+        '<span class="different">yellow: different</span>, grey: no difference shown so far.</p>'
+    )
+    return f'{key}<div class="wide">{plot}</div>'
 
 
 def _arms(report: Report) -> str:
@@ -57,7 +98,8 @@ def _arms(report: Report) -> str:
         (escape(arm), f"{requests:.0f}", f"{units:.0f}", f"{units / whole:.1%}", f"{share:.1%}")
         for arm, (requests, units, share) in sorted(report.arms.items())
     ]
-    return _rows(("arm", "requests", "units", "share", "planned"), [(row, "") for row in rows])
+    names = (("arm", False), ("requests", True), ("units", True), ("share", True), ("planned", True))
+    return _rows(names, [(row, "") for row in rows])
 
 
 def _metrics(comparisons: Sequence[Comparison]) -> str:
@@ -71,98 +113,19 @@ def _metrics(comparisons: Sequence[Comparison]) -> str:
             what = escape(one.what) if place == 0 else ""
             cells = (what, escape(one.arm), f"{one.count:.0f}", value(one), *compared, p, least, verdict)
             rows.append((cells, "first" if place == 0 else ""))
-    names = ("metric", "arm", "units", "value", "ratio", "always valid", "p", "could detect", "")
+    names = (("metric", False), ("arm", False), ("units", True), ("value", True), ("ratio", True))
+    names += (("always valid", False), ("p", True), ("could detect", True), ("", False))
     return _rows(names, rows)
 
 
-def _rows(names: Iterable[str], rows: Iterable[tuple[Sequence[str], str]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in names)
-    lines = [f'<tr class="{kind}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells, kind in rows]
-    return f"<table><tr>{head}</tr>\n" + "\n".join(lines) + "</table>"
-
-
-def _known(found: Comparison) -> bool:
-    """Whether there is an interval to draw."""
-    interval = found.ratio
-    return interval is not None and interval.estimate > 0 and math.isfinite(interval.estimate) and interval.low > 0
-
-
-def _forest(comparisons: Sequence[Comparison]) -> str:
-    """Every ratio with its confidence sequence, on a logarithmic scale."""
-    drawn = [found for found in comparisons if _known(found)]
-    if not drawn:
-        return "<p>There are too few requests to compare anything.</p>"
-    figure = Figure(figsize=(9, 0.6 + 0.32 * len(drawn)), layout="constrained")
-    axes = figure.subplots()
-    for place, found in enumerate(reversed(drawn)):
-        assert found.ratio is not None
-        colour = {"better": "#1b7f3b", "worse": "#b3261e"}.get(found.verdict, "#555555")
-        high = min(found.ratio.high, found.ratio.estimate * 100)
-        axes.plot([found.ratio.low, high], [place, place], color=colour, linewidth=2)
-        axes.plot(found.ratio.estimate, place, "o", color=colour, markersize=5)
-    axes.set_yticks(range(len(drawn)), [f"{found.what}, {found.arm}" for found in reversed(drawn)])
-    axes.axvline(1.0, color="#999999", linewidth=1, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_xlabel("ratio to control")
-    _plain_ticks(axes.xaxis)
-    return _svg(figure)
-
-
-def _courses(table: Table, report: Report) -> Iterable[str]:
-    """How each metric's confidence sequence narrowed."""
-    looks = [(look.time, compare(look, table.control, report.design)) for look in table.looks]
-    began = report.began
-    hours = report.ended - began > 7200
-    metrics = list(dict.fromkeys(found.metric for found in report.comparisons))
-    for metric in metrics:
-        figure = Figure(figsize=(9, 2.6), layout="constrained")
-        axes = figure.subplots()
-        arms = [arm for arm in sorted(report.arms) if arm != report.control]
-        drawn = [
-            _course(axes, looks, metric, arm, colour, began) for arm, colour in zip(arms, _COLOURS * 2, strict=False)
-        ]
-        if not any(drawn):
-            continue
-        axes.axhline(1.0, color="#999999", linewidth=1, linestyle="--")
-        axes.set_yscale("log")
-        _plain_ticks(axes.yaxis)
-        axes.set_title(next(found.what for found in report.comparisons if found.metric == metric), loc="left", size=10)
-        axes.set_xlabel("hours since the beginning" if hours else "minutes since the beginning")
-        axes.xaxis.set_major_formatter(lambda at, _: f"{at / (3600 if hours else 60):g}")
-        axes.legend(loc="upper right", frameon=False, fontsize=8)
-        yield _svg(figure)
-
-
-def _course(
-    axes: Any, looks: Sequence[tuple[float, list[Comparison]]], metric: str, arm: str, colour: str, began: float
-) -> bool:
-    points = [
-        (time - began, found.ratio)
-        for time, comparisons in looks
-        for found in comparisons
-        if (found.metric, found.arm) == (metric, arm) and _known(found) and found.ratio is not None
+def _rows(columns: Sequence[Column], rows: Iterable[tuple[Sequence[str], str]]) -> str:
+    """A table that may be wider than the page."""
+    kinds = [' class="number"' if numbers else "" for _, numbers in columns]
+    head = "".join(f"<th{kind}>{name}</th>" for (name, _), kind in zip(columns, kinds, strict=True))
+    lines = [
+        f'<tr class="{first}">'
+        + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(cells, kinds, strict=True))
+        + "</tr>"
+        for cells, first in rows
     ]
-    if not points:
-        return False
-    times = [time for time, _ in points]
-    top = [min(interval.high, interval.estimate * 20) for _, interval in points]
-    axes.plot(times, [interval.estimate for _, interval in points], color=colour, label=arm)
-    axes.fill_between(times, [interval.low for _, interval in points], top, color=colour, alpha=0.2, linewidth=0)
-    return True
-
-
-def _plain_ticks(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator
-
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
-    axis.set_minor_formatter(FuncFormatter(lambda at, _: ""))
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as part of a page: text stays text."""
-    file = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(file, format="svg")
-    text = file.getvalue()
-    return text[text.index("<svg") :]
+    return f'<div class="wide"><table><tr>{head}</tr>\n' + "\n".join(lines) + "</table></div>"

@@ -76,7 +76,8 @@ def remaining(report: Report) -> str:
         return f"{effect} would never be found with this traffic"
     if report.remaining == 0:
         return f"there is enough traffic to find {effect} with a chance of {report.design.power:.0%}"
-    return f"{_duration(report.remaining)} more of the same traffic to find {effect} with {report.design.power:.0%}"
+    chance = f"with a chance of {report.design.power:.0%}"
+    return f"{_duration(report.remaining)} more of the same traffic to find {effect} {chance}"
 
 
 def value(found: Comparison) -> str:
@@ -87,7 +88,12 @@ def value(found: Comparison) -> str:
         low, high = f"{found.own.low:.2%}", f"{found.own.high:.2%}"
         return f"{found.own.estimate:.2%} [{low}, {high}]"
     unit = {"seconds": " s", "first_token": " s"}.get(found.metric, "")
-    return f"{found.own.estimate:.3g}{unit} [{found.own.low:.3g}, {found.own.high:.3g}]"
+    estimate, low, high = map(_three_digits, (found.own.estimate, found.own.low, found.own.high))
+    return f"{estimate}{unit} [{low}, {high}]"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:#.3g}".rstrip(".")
 
 
 def ratio(found: Interval) -> tuple[str, str]:

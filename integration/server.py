@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from rich.console import Console
 
 from integration.launch import Engine, ServerConfig, ServerError
@@ -96,14 +97,15 @@ class Server:
             name: Sample name, with the suffix (``_total``, ``_count``) that the text format shows.
             labels: Label values to match.
         """
+        return sum(
+            sample.value for sample in self.samples() if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def samples(self) -> list[Sample]:
+        """All samples on ``/metrics``."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as response:
             text = response.read().decode()
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def healthy(self) -> bool:
         """Whether it answers its health check now."""

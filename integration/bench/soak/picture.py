@@ -1,0 +1,63 @@
+"""Memory over time as a picture, with the line that is fitted to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from integration.bench.soak.report import Report
+
+_COLOURS = ("#d1495b", "#edae49", "#3c8d5a", "#7b5ea7", "#8a6d3b", "#444444")
+#: A smaller process is no curve of its own, only part of the sum.
+_SMALL = 100.0
+
+
+def draw(report: Report, path: Path) -> None:
+    """Write the picture. The file's ending decides the format."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    memory, load = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _memory(memory, report)
+    _load(load, report)
+    load.set_xlabel("minutes since the traffic began")
+    figure.suptitle(report.title, fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
+def _memory(panel: Any, report: Report) -> None:
+    samples = report.seen.samples
+    panel.plot([s.minutes for s in samples], [s.mebibytes for s in samples], color="#1b6ca8", lw=2, label="all")
+    names = {name for sample in samples for name, size in sample.processes.items() if size >= _SMALL}
+    for name, colour in zip(sorted(names), _COLOURS * 3, strict=False):
+        own = [sample for sample in samples if name in sample.processes]
+        label = name.rpartition(" ")[0]
+        panel.plot([s.minutes for s in own], [s.processes[name] for s in own], color=colour, lw=1.2, label=label)
+    if (grown := report.growth) is not None:
+        ends = [report.warm_up, max(report.warm_up, samples[-1].minutes)]
+        line = [grown.base + grown.per_minute * minute for minute in ends]
+        label = f"{grown.per_minute:+.2f} MiB a minute ({grown.low:+.2f} to {grown.high:+.2f})"
+        panel.plot(ends, line, color="#222222", lw=1.4, ls="--", label=label)
+    panel.axvspan(0, report.warm_up, color="#eeeeee", lw=0, label="warming up")
+    panel.set_ylim(bottom=0)
+    panel.set_ylabel("resident memory, MiB")
+    _dress(panel)
+
+
+def _load(panel: Any, report: Report) -> None:
+    known = [(sample.minutes, sample.load) for sample in report.seen.samples if sample.load is not None]
+    minutes = [minute for minute, _ in known]
+    panel.plot(minutes, [load.caches for _, load in known], color="#3c8d5a", lw=1.4, label="masks and tables, MiB")
+    panel.plot(minutes, [load.sessions for _, load in known], color="#d1495b", lw=1, label="sessions")
+    panel.set_ylim(bottom=0)
+    _dress(panel)
+
+
+def _dress(panel: Any) -> None:
+    panel.grid(True, color="#dddddd", linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)

@@ -113,8 +113,10 @@ def _metrics(comparisons: Sequence[Comparison]) -> str:
             what = escape(one.what) if place == 0 else ""
             cells = (what, escape(one.arm), f"{one.count:.0f}", value(one), *compared, p, least, verdict)
             rows.append((cells, "first" if place == 0 else ""))
-    names = (("metric", False), ("arm", False), ("units", True), ("value", True), ("ratio", True))
-    names += (("always valid", False), ("p", True), ("could detect", True), ("", False))
+    names = (
+        *(("metric", False), ("arm", False), ("units", True), ("value", True), ("ratio", True)),
+        *(("always valid", False), ("p", True), ("could detect", True), ("", False)),
+    )
     return _rows(names, rows)
 
 

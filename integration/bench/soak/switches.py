@@ -46,8 +46,10 @@ _MAY_TRIP = {
     "tripped elsewhere": frozenset({("drafting", "fusion")}),
 }
 #: What the file becomes, in this order, again and again; ``even`` comes between.
-STATES = ("other weights", "tripping", "tripped elsewhere", "broken", "an arm killed", "fewer users", "assigned anew")
-STATES += ("drafting off", "processors switched off", "all off")
+STATES = (
+    *("other weights", "tripping", "tripped elsewhere", "broken", "an arm killed", "fewer users", "assigned anew"),
+    *("drafting off", "processors switched off", "all off"),
+)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ MODEL_FLAG := $(if $(MODEL),--model $(MODEL))
 $(if $(filter $(ENGINE),$(ENGINES)),,$(error ENGINE is one of: $(ENGINES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-engine test-long check lint types serve bench docs setup setup-vllm setup-sglang clean
+.PHONY: help demo test test-fast test-engine test-long check lint types serve bench soak docs setup setup-vllm setup-sglang clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: ENGINE (demo, serve, test-engine: vllm or sglang), PORT and MODEL and FLAGS (serve, demo),"
+	@echo "Variables: ENGINE (demo, serve, soak, test-engine: vllm or sglang), PORT and MODEL and FLAGS (demo, serve, soak),"
 	@echo "           PYTHON (interpreter to start from)"
 
 demo: setup-$(ENGINE) ## Compare the stock engine with latticework on real requests (a few minutes)
@@ -52,6 +52,9 @@ serve: setup-$(ENGINE) ## An engine with latticework on port $(PORT), until Ctrl
 
 bench: setup-vllm ## Overhead of latticework installed but not switched on
 	@$(BIN)/python -m integration.bench.overhead $(MODEL_FLAG) $(FLAGS)
+
+soak: setup-$(ENGINE) ## Twenty minutes of mixed traffic on ENGINE: memory, faults, what is left
+	@$(ENGINE_BIN)/python -m integration.bench.soak --engine $(ENGINE) $(MODEL_FLAG) $(FLAGS)
 
 docs: setup-vllm ## Write the generated pages, build the manual into site/
 	@$(BIN)/python -m integration.capabilities

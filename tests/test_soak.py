@@ -263,6 +263,7 @@ def made(growth: float = 0.0, **fields) -> Report:
 def test_nothing_wrong() -> None:
     assert made().wrong() == []
     assert made(growth=4.0).wrong() == []
+    assert made(growth=9.0, warm_up=6.0).wrong() == [], "too short to be judged"
 
 
 def broken(report: Report, what: str) -> None:

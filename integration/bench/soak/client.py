@@ -22,7 +22,7 @@ from latticework.plugins.ab.routing import role_of
 
 PATH = "/v1/chat/completions"
 #: Seconds that an answer may be silent. A machine with two cores computes eight requests slowly.
-PATIENCE = 180.0
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,9 @@ class Client:
             faults.append(("answer without an end", answer.text[:200]))
         elif planned.judged_by and (wrong := judging.fault(planned.judged_by, answer.text, finished=finished)):
             faults.append(("invalid structured answer", wrong))
-        if "tool_choice" in planned.fields and answer.tool != planned.fields["tool_choice"]["function"]["name"]:
-            faults.append(("wrong tool", repr(answer.tool)))
+        if finished and "tool_choice" in planned.fields:  # of one that is cut off nobody reads the name
+            wanted = planned.fields["tool_choice"]["function"]["name"]
+            faults += [("wrong tool", f"{answer.tool!r} instead of {wanted!r}")] if answer.tool != wanted else []
         return "ok" if finished else "cut", faults
 
     def _judged_refusal(self, planned: Planned, answer: _Answer) -> tuple[str, list[tuple[str, str]]]:

@@ -17,10 +17,11 @@ def draw(report: Report, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    figure = Figure(figsize=(9, 7.6), layout="constrained")
     FigureCanvasAgg(figure)
-    memory, load = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    memory, grown, load = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1))
     _memory(memory, report)
+    _growth(grown, report)
     _load(load, report)
     load.set_xlabel("minutes since the traffic began")
     figure.suptitle(report.title, fontsize=10)
@@ -35,14 +36,24 @@ def _memory(panel: Any, report: Report) -> None:
         own = [sample for sample in samples if name in sample.processes]
         label = name.rpartition(" ")[0]
         panel.plot([s.minutes for s in own], [s.processes[name] for s in own], color=colour, lw=1.2, label=label)
-    if (grown := report.growth) is not None:
-        ends = [report.warm_up, max(report.warm_up, samples[-1].minutes)]
-        line = [grown.base + grown.per_minute * minute for minute in ends]
-        label = f"{grown.per_minute:+.2f} MiB a minute ({grown.low:+.2f} to {grown.high:+.2f})"
-        panel.plot(ends, line, color="#222222", lw=1.4, ls="--", label=label)
     panel.axvspan(0, report.warm_up, color="#eeeeee", lw=0, label="warming up")
     panel.set_ylim(bottom=0)
     panel.set_ylabel("resident memory, MiB")
+    _dress(panel)
+
+
+def _growth(panel: Any, report: Report) -> None:
+    """The sum alone, from where it stood after warming up: a slope that is small beside the whole shows here only."""
+    samples, grown = report.seen.samples, report.growth
+    if grown is not None:
+        base = grown.base + grown.per_minute * report.warm_up
+        panel.plot([s.minutes for s in samples], [s.mebibytes - base for s in samples], color="#1b6ca8", lw=1.4)
+        last = samples[-1].minutes
+        label = f"{grown.per_minute:+.2f} MiB a minute\n(95 %: {grown.low:+.2f} to {grown.high:+.2f})"
+        line = [0.0, grown.per_minute * (last - report.warm_up)]
+        panel.plot([report.warm_up, last], line, color="#222222", lw=1.4, ls="--", label=label)
+    panel.axvspan(0, report.warm_up, color="#eeeeee", lw=0)
+    panel.set_ylabel("growth since, MiB")
     _dress(panel)
 
 

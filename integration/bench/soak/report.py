@@ -21,6 +21,8 @@ RESULTS = ("ok", "cut", "refused", "left", "failed")
 _PERCENTILES = (50, 95, 99)
 #: Faults of one kind that are shown and written down in full.
 SHOWN = 5
+#: Minutes after warming up below which the growth of memory says nothing: an engine is still filling its caches.
+LEAST_MINUTES = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,12 @@ class Report:
         """Of all processes together, after warming up."""
         return growth_of(self.seen.samples, self.warm_up, lambda sample: sample.mebibytes)
 
+    @property
+    def judges_memory(self) -> bool:
+        """Whether it went on for long enough after warming up."""
+        samples = self.seen.samples
+        return bool(samples) and samples[-1].minutes - self.warm_up >= LEAST_MINUTES
+
     def wrong(self) -> list[str]:
         """Why the soak has failed; empty: it has passed."""
         kinds = Counter(fault.kind for fault in self.faults)
@@ -90,7 +98,7 @@ class Report:
             if broken := self.left.log.get(BROKEN_LINE, 0):
                 found.append(f"lines of the request log that cannot be read: {broken}")
         grown = self.growth
-        if grown is not None and grown.per_minute > self.most_growth:
+        if self.judges_memory and grown is not None and grown.per_minute > self.most_growth:
             found.append(f"memory grows by {grown.per_minute:.1f} MiB a minute, more than {self.most_growth:g}")
         return found
 
@@ -201,7 +209,8 @@ def _arms(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _memory(report: Report) -> Table:
-    title = f"\nMemory, MiB; growth from minute {report.warm_up:g} on"
+    judged = "" if report.judges_memory else ", too short to be judged"
+    title = f"\nMemory, MiB; growth from minute {report.warm_up:.1f} on{judged}"
     table = _table(title, "process", "first", "last", "most", "MiB a minute", "95 %")
     samples = report.seen.samples
     names = list(dict.fromkeys(name for sample in samples for name in sample.processes))

@@ -22,7 +22,7 @@ WORDS = (
 USERS = 200
 MAX_TOKENS = 64
 #: Words of a long prompt: about as many tokens, in a context of 2048.
-LONG_PROMPT = 1100
+LONG_PROMPT = 800
 LEAVES = 0.12
 STREAMS = 0.4
 SAMPLES = 0.4

@@ -194,6 +194,30 @@ def test_ctrl_c_ends_the_traffic_and_keeps_what_was_seen(server: Server, told: S
     assert not [thread for thread in threading.enumerate() if "_guarded" in thread.name], "its threads have ended"
 
 
+def test_a_second_ctrl_c_does_not_wait_for_answers(
+    server: Server, told: StandIn, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.silent = threading.Event()
+    soak = Soak(server, deployment, Traffic(0, ()), Plan(60.0, 2, 0.1, 0.2, 0))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def show(minutes: float, seen: Seen) -> None:
+        monkeypatch.setattr(threading.Thread, "join", interrupted)
+        interrupted()
+
+    seen = soak.run(show)
+    monkeypatch.undo()
+    before = len(seen.outcomes)
+    told.silent.set()
+    for thread in threading.enumerate():
+        if "_guarded" in thread.name:
+            thread.join()
+    assert seen.given_up
+    assert len(seen.outcomes) == before, "what was given up is not judged"
+
+
 def test_an_engine_that_has_ended_ends_the_soak(server: Server, deployment: Deployment) -> None:
     gone = Server(server.url, server.model, server.log, 2**22 + 1, server.engine)
     seen = Soak(gone, deployment, Traffic(0, ()), Plan(60.0, 1, 0.1, 60.0, 0)).run(lambda minutes, seen: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import json
 import shutil
 import sys
@@ -15,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -47,8 +49,8 @@ one, a refusal that does not say why, an exception of a plugin, memory that grow
 EPILOG = """\
 It takes N minutes and about three more, to start the engine, to wait for its first answers and to let it become idle;
 up to fifteen where latticework's loops are compiled for the first time. Ctrl-C ends it early: requests under way are
-waited for, and what was seen is reported. Ends with 0 if nothing is wrong, 1 if something is, 130 after Ctrl-C.
-A request can be looked at again: --seed S --show NUMBER.
+waited for, a second Ctrl-C gives them up, and what was seen is reported. Ends with 0 if nothing is wrong, 1 if
+something is, 130 after Ctrl-C. A request can be looked at again: --seed S --show NUMBER.
 
   python -m integration.bench.soak --engine vllm --minutes 20 --json soak.json --picture soak.png
   python -m integration.bench.soak --engine sglang --minutes 2
@@ -56,6 +58,8 @@ A request can be looked at again: --seed S --show NUMBER.
 
 #: A soak has time; a busy machine takes long to import an engine.
 STARTUP_SECONDS = 600.0
+#: What ends the wait for an idle engine: it does not answer any more, or somebody has seen enough.
+GIVING_UP = (OSError, httpx.HTTPError, http.client.HTTPException, ValueError, KeyboardInterrupt)
 
 
 def main() -> int:
@@ -73,7 +77,7 @@ def main() -> int:
         console.print(f"error: {error}", markup=False, style="red")
         return 1
     except KeyboardInterrupt:
-        console.print("stopped before the engine was up: nothing was seen")
+        console.print("stopped before the traffic began: nothing was seen")
         return 130
     show(report, _out())
     if arguments.json:
@@ -104,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="another one sends other traffic")
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print this request of the traffic, and end")
     parser.add_argument("--model", default="", help="folder of a model (default: SmolLM2-135M-Instruct)")
-    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--dtype", default="float32", help="float32 or bfloat16, slow on many processors")
     parser.add_argument("--json", type=Path, help="also write everything that was seen here")
     parser.add_argument("--picture", type=Path, help="also draw memory over time (.png, .svg)")
     parser.add_argument("--log", type=Path, help="keep the engine's log here")
@@ -138,7 +142,7 @@ def _soak(arguments: argparse.Namespace, traffic: Traffic, folder: Path, console
                 first = first_answers(server, traffic)
             with _progress(console, plan) as tell:
                 seen = Soak(server, deployment, traffic, plan).run(tell)
-            left = None if seen.gone else _left(server, deployment, console)
+            left = None if seen.gone or seen.given_up else _left(server, deployment, console)
         if seen.gone:
             console.print(f"the engine has ended:\n{log_tail(log)}", markup=False)
     finally:
@@ -151,7 +155,7 @@ def _soak(arguments: argparse.Namespace, traffic: Traffic, folder: Path, console
 def _left(server: Server, deployment: Deployment, console: Console) -> Left | None:
     """What there is when the engine is idle; ``None`` if it does not answer, or if nobody wants to wait for it."""
     deployment.write("all off")
-    with console.status("waiting until the engine is idle"), contextlib.suppress(OSError, KeyboardInterrupt):
+    with console.status("waiting until the engine is idle"), contextlib.suppress(*GIVING_UP):
         held, samples = held_when_idle(server)
         return Left(held, told(samples, ALARMS), told(samples, TOLD), read_log(deployment.log))
     return None

@@ -22,7 +22,7 @@ from latticework.plugins.ab.routing import role_of
 
 PATH = "/v1/chat/completions"
 #: Seconds that an answer may be silent. A machine with two cores computes eight requests slowly.
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 
 @dataclass(frozen=True)

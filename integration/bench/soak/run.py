@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import threading
 import time
@@ -41,6 +42,7 @@ class Seen:
         samples: Of memory.
         minutes: How long the traffic flowed.
         interrupted: Whether it was broken off.
+        given_up: Whether requests under way were not waited for.
         gone: Whether the engine ended by itself.
         failures: Errors of the soak's own parts.
     """
@@ -49,6 +51,7 @@ class Seen:
     samples: list[Sample] = field(default_factory=list)
     minutes: float = 0.0
     interrupted: bool = False
+    given_up: bool = False
     gone: bool = False
     failures: list[str] = field(default_factory=list)
 
@@ -122,8 +125,11 @@ class Soak:
             yield
         finally:
             self._stop.set()
-            for thread in threads:
-                thread.join()
+            try:
+                for thread in threads:
+                    thread.join()
+            except (KeyboardInterrupt, SystemExit):  # a second one: nobody wants to wait for requests under way
+                self.seen.interrupted = self.seen.given_up = True
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -137,6 +143,8 @@ class Soak:
         with client.http:
             while not self._stop.is_set():
                 outcome = client.send(self._traffic.request(next(self._numbers)))
+                if self.seen.given_up:
+                    return
                 self.seen.outcomes.append(outcome)
                 if outcome.result == "failed":
                     self._stop.wait(1)  # a server that is gone refuses thousands a second
@@ -155,7 +163,7 @@ class Soak:
     def _load(self) -> Load | None:
         try:
             return Load.of(self._server.samples(), self._server.engine.metrics)
-        except OSError:
+        except (OSError, http.client.HTTPException, ValueError):  # it is busy, or going away
             return None
 
     def _switch(self) -> None:

@@ -26,6 +26,7 @@ class Browser:
 
     Attributes:
         requests: Addresses of everything that was asked for since the browser began.
+        complaints: What scripts have thrown, and what was written to the console.
     """
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
@@ -33,6 +34,7 @@ class Browser:
         self._ids, self._unread = itertools.count(1), b""
         self._session = ""
         self.requests: list[str] = []
+        self.complaints: list[str] = []
         target = self._send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime"):
@@ -86,8 +88,11 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while (answer := self._receive()).get("id") != number:
-            if answer.get("method") == "Network.requestWillBeSent":
-                self.requests.append(answer["params"]["request"]["url"])
+            match answer.get("method"):
+                case "Network.requestWillBeSent":
+                    self.requests.append(answer["params"]["request"]["url"])
+                case "Runtime.exceptionThrown" | "Runtime.consoleAPICalled":
+                    self.complaints.append(json.dumps(answer["params"]))
         assert "error" not in answer, answer["error"]
         result: dict[str, Any] = answer["result"]
         return result

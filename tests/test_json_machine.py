@@ -190,6 +190,35 @@ def test_alternatives_in_declared_order() -> None:
         assert not accepts(machine, text), text
 
 
+def test_declared_order_does_not_depend_on_earlier_texts() -> None:
+    later = {"properties": {"r": {"properties": {"type": {"enum": ["site"]}}}}}
+    first = {"properties": {"r": {"properties": {"id": {"type": "string"}, "type": {}}, "required": ["id"]}}}
+    schema = {
+        "properties": {"kind": {"enum": ["one", "both"]}},
+        "required": ["kind", "r"],
+        "if": {"properties": {"kind": {"const": "both"}}},
+        "then": {"allOf": [first, later]},
+        "else": later,
+    }
+    both = '{"kind": "both", "r": {"%s"}}'
+    right, wrong = both % 'id": "", "type": "site', both % 'type": "site", "id": "'
+    for earlier in ([], ['{"kind": "one", "r": {"type": "site"}}'], [right], [wrong]):
+        machine = automaton(schema, DECLARED)
+        for text in earlier:
+            accepts(machine, text)
+        assert accepts(machine, right), earlier
+        assert not accepts(machine, wrong), earlier
+
+
+def test_items_so_far_declare_no_order() -> None:
+    schema = {"type": "array", "uniqueItems": True, "items": {"properties": {"k": {}}, "minProperties": 1}}
+    machine = automaton(schema, DECLARED)
+    for second in ('{"y": 2, "x": 1, "z": 3}', '{"z": 3, "y": 1, "x": 2}', '{"k": 0, "y": 1, "x": 2}'):
+        assert accepts(machine, f'[{{"x": 1, "y": 2}}, {second}]'), second
+    assert not accepts(machine, '[{"x": 1, "y": 2}, {"y": 2, "x": 1}]')
+    assert not accepts(machine, '[{"x": 1, "y": 2}, {"y": 1, "k": 2}]')
+
+
 @pytest.mark.parametrize("whitespace", list(Whitespace))
 def test_blanks(whitespace: Whitespace) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "array"}}, "required": ["a"]}

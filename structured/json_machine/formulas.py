@@ -31,16 +31,20 @@ class Formulas:
     Args:
         budget: What may be computed.
         signs: Properties whose presence decides alternatives: see :func:`sign`.
+        document: The schemas of the document in its order, if properties are to come in it.
 
     Attributes:
         diagrams: Where the functions are.
         atoms: The assertion that each variable stands for.
     """
 
-    def __init__(self, budget: WorkBudget, signs: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, budget: WorkBudget, signs: frozenset[str] = frozenset(), document: Iterable[Schema] = ()
+    ) -> None:
         self.diagrams = Diagrams(budget)
         self.budget = budget
         self._signs = signs
+        self._places: dict[Schema, tuple[int, ...]] = {schema: (n,) for n, schema in enumerate(document)}
         self.atoms: list[Hashable] = []
         self._variables: dict[Hashable, int] = {}
         self._known: dict[tuple[Schema, str], int] = {}
@@ -54,6 +58,13 @@ class Formulas:
             number = self._variables[atom] = len(self.atoms)
             self.atoms.append(atom)
         return number
+
+    def place(self, schema: Schema) -> tuple[int, ...] | None:
+        """Where a schema stands among others in the order of the document; ``None``: it does not stand there.
+
+        Variables have no such order: they are numbered as texts come to them.
+        """
+        return self._places.get(schema)
 
     def literal(self, atom: Hashable) -> int:
         """The function that says that an assertion holds."""
@@ -153,7 +164,12 @@ class Formulas:
         if (schema, kind) not in self._members:
             wanted: type = dict if kind == "object" else list
             values = {json_key(value): value for value in schema.enum if isinstance(value, wanted)}
-            self._members[schema, kind] = tuple(exactly(value, schema.pointer) for value in values.values())
+            members = tuple(exactly(value, schema.pointer) for value in values.values())
+            if schema in self._places:
+                for number, member in enumerate(members):
+                    for part in (member, *member.children()):
+                        self._places[part] = (*self._places[schema], number)
+            self._members[schema, kind] = members
         return self._any([self.formula(member, kind) for member in self._members[schema, kind]])
 
     def _object(self, schema: Schema, found: list[int]) -> None:

@@ -33,22 +33,23 @@ class ObjectShape:
         variables: These, and those on which it depends what is evaluated.
         names: Every name that an assertion speaks of, in the order of the schema.
         declared: The names that come in the order of the schema where that matters, as a bit set: the first ones.
+            Names of which the document says nothing, but a list of items so far does, are none of them.
         chosen: The predicates of names that matter.
         conditions: The functions on which it depends what is evaluated.
     """
 
     def __init__(self, formulas: Formulas, variables: tuple[int, ...]) -> None:
         self.formulas = formulas
-        names: dict[str, None] = {}
         later: dict[str, None] = {}
         chosen: dict[StringPredicate, None] = {}
+        speaking: dict[Schema, None] = {}
         conditions: dict[int, None] = {}
         self._evaluators: dict[int, list[Evaluator]] = {}
         in_play = list(variables)
         for variable in in_play:  # grows
             atom = formulas.atoms[variable]
             if isinstance(atom, Members):
-                self._speaks_of(atom.schema, names, chosen)
+                speaking[atom.schema] = None
             elif isinstance(atom, Has):
                 later.update(dict.fromkeys(sorted(atom.names)))
             elif isinstance(atom, Names):
@@ -64,8 +65,13 @@ class ObjectShape:
                 for evaluator in self._evaluators[variable]:
                     support = formulas.diagrams.support(evaluator.condition)
                     in_play += [part for part in support if part not in in_play]
-                    self._speaks_of(evaluator.schema, names, chosen)
+                    speaking[evaluator.schema] = None
+        placed = {schema: place for schema in speaking if (place := formulas.place(schema)) is not None}
+        names = {name: None for schema in sorted(placed, key=placed.__getitem__) for name in schema.properties}
         self.declared = (1 << len(names)) - 1
+        for schema in speaking:
+            names.update(dict.fromkeys(schema.properties))
+            chosen.update(dict.fromkeys(map(Pattern, schema.pattern_properties)))
         names.update(later)
         self.conditions = tuple(conditions)
         self.variables = tuple(in_play)
@@ -74,11 +80,6 @@ class ObjectShape:
         self.chosen = tuple(chosen)
         self._needs: dict[tuple[int, int], Need] = {}
         self._verdicts: dict[int, Mapping[StringPredicate, bool]] = {}
-
-    @staticmethod
-    def _speaks_of(schema: Schema, names: dict[str, None], chosen: dict[StringPredicate, None]) -> None:
-        names.update(dict.fromkeys(schema.properties))
-        chosen.update(dict.fromkeys(map(Pattern, schema.pattern_properties)))
 
     @cached_property
     def vectors(self) -> tuple[Vector, ...]:

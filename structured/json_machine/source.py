@@ -72,7 +72,8 @@ class JsonMachine:
         self.declared = declared
         self.punctuation = PUNCTUATION[whitespace]
         self.budget = budget
-        self.formulas = Formulas(budget, sign_names(reachable(document.root)))
+        schemas = reachable(document.root)
+        self.formulas = Formulas(budget, sign_names(schemas), schemas if declared else ())
         self.satisfier = Satisfier(self.formulas, budget)
         self.objects = ObjectSearch(self.formulas, self.satisfier)
         self.arrays = ArraySearch(self.formulas, self.satisfier)

@@ -149,13 +149,15 @@ class Document:
 
 
 def reachable(root: Schema) -> list[Schema]:
-    """Every schema that ``root`` applies to a value or to a part of one, ``root`` first, each once."""
-    found = {root: None}
+    """Every schema that ``root`` applies to a value or to a part of one, ``root`` first, each once.
+
+    In the order in which a reader meets them who looks up every reference at once.
+    """
+    found: dict[Schema, None] = {}
     pending = [root]
     while pending:
         schema = pending.pop()
-        for part in (*schema.in_place(), *schema.children()):
-            if part not in found:
-                found[part] = None
-                pending.append(part)
+        if schema not in found:
+            found[schema] = None
+            pending += reversed((*schema.in_place(), *schema.children()))
     return list(found)

@@ -45,77 +45,83 @@ class _Section(BaseModel):
 
 
 class GrammarSettings(_Section):
-    """How constraints are made and compiled.
+    """How constraints are made and compiled."""
 
-    ``engine``: the default of ``lw_engine``; ``json_layout``: the defaults of ``lw_json_...``; ``limits``: cost of one
-    grammar; ``options``: default options per plugin that makes a constraint out of a request's input (requests name
-    those themselves, there is no default); ``catalogues``: files of names, one a line, that such constraints may use
-    by the catalogue's name.
-    """
-
-    engine: str = "auto"
-    json_layout: JsonLayout = JsonLayout()
-    limits: GrammarLimits = GrammarLimits()
-    options: OptionDefaults = {}
-    catalogues: dict[str, str] = {}
+    engine: str = Field(default="auto", description="the engine of requests that name none")
+    json_layout: JsonLayout = Field(default=JsonLayout(), description="how JSON is written unless a request says so")
+    limits: GrammarLimits = Field(default=GrammarLimits(), description="what one grammar may cost")
+    options: OptionDefaults = Field(
+        default={},
+        description="default options of what makes a constraint out of a request's input, by its name; requests choose "
+        "one themselves, there is no default",
+    )
+    catalogues: dict[str, str] = Field(
+        default={}, description="files of names, one a line, by the names under which such constraints use them"
+    )
 
 
 class RoleSettings(_Section):
-    """One role. ``default``: the plugin of requests that name none; ``options``: default options per plugin name."""
+    """One role of plugins."""
 
-    default: str = OFF
-    options: OptionDefaults = {}
+    default: str = Field(default=OFF, description="the plugin of requests that name none")
+    options: OptionDefaults = Field(default={}, description="default options of each plugin, by its name")
 
 
 class DrafterSettings(RoleSettings):
-    """Drafting is on by default: it never changes what is written.
+    """Drafting is on by default: it never changes what is written."""
 
-    ``scope``: the default of ``lw_drafter_scope``. ``tenant``: whom the deployment serves, if all requests without a
-    cache salt are one tenant's; empty if that is not known, and such requests then learn from themselves alone.
-    ``budget``: the default of ``lw_drafter_budget``, ``auto`` or a fixed number of nodes; ``budget_margin``: by what
-    share of tokens a second drafting must beat not drafting to be done (``auto``).
-    ``trees``: verify trees on vLLM too (CPU attention only). ``placeholders``: token ids that stand for images and the
-    like in prompts; drafters are not shown them.
-    ``datastores``: folders made by ``latticework datastore build``, by the names that requests use. ``models``: folders
-    of small models that draft, by the names that requests use.
-    """
-
-    default: str = "auto"
-    scope: Scope = Scope.TENANT
-    budget: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST)] = "auto"
-    budget_margin: float = Field(default=0.03, ge=0.0, le=1.0)
-    tenant: str = ""
-    trees: bool = False
-    placeholders: tuple[int, ...] = ()
-    datastores: dict[str, str] = {}
-    models: dict[str, str] = {}
+    default: str = Field(default="auto", description="the drafter of requests that name none")
+    scope: Scope = Field(default=Scope.TENANT, description="which other requests a drafter learns from")
+    budget: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST)] = Field(
+        default="auto", description="nodes drafted in a step: as many as pay, or a fixed number"
+    )
+    budget_margin: float = Field(
+        default=0.03,
+        ge=0.0,
+        le=1.0,
+        description="by what share of tokens a second drafting must beat not drafting to be done (`auto`)",
+    )
+    tenant: str = Field(
+        default="",
+        description="whom the deployment serves, if all requests without a cache salt are one tenant's; empty if that "
+        "is not known: such requests then learn from themselves alone",
+    )
+    trees: bool = Field(default=False, description="verify trees on vLLM too (CPU attention only)")
+    placeholders: tuple[int, ...] = Field(
+        default=(), description="token ids that stand for images and the like in prompts; drafters are not shown them"
+    )
+    datastores: dict[str, str] = Field(
+        default={}, description="folders made by `latticework datastore build`, by the names that requests use"
+    )
+    models: dict[str, str] = Field(
+        default={}, description="folders of small models that draft, by the names that requests use"
+    )
 
 
 class SearchSettings(RoleSettings):
-    """``max_n`` bounds the option ``n`` of every search: how many answers one request may cost."""
+    """Searches write several answers for one."""
 
-    max_n: int = Field(default=16, ge=1)
+    max_n: int = Field(
+        default=16, ge=1, description="most answers one request may cost: bounds the option `n` of every search"
+    )
 
 
 class LimitSettings(_Section):
-    """Bounds on what a process does at once and keeps.
+    """Bounds on what a process does at once and keeps."""
 
-    ``compile_threads``: grammars compiled at the same time. ``plugin_instances``: drafters, and processors, kept with
-    different options at the same time.
-    """
-
-    compile_threads: int = Field(default=2, ge=1)
-    plugin_instances: int = Field(default=16, ge=1)
+    compile_threads: int = Field(default=2, ge=1, description="grammars compiled at the same time")
+    plugin_instances: int = Field(
+        default=16, ge=1, description="drafters, and processors, kept with different options at the same time"
+    )
 
 
 class SwitchSettings(_Section):
     """What is off for all requests, whatever they ask for: the operator's emergency switch, obeyed without a restart.
 
-    ``off``: any of ``drafter``, ``processor``, ``search``. Constraints cannot be switched off: their clients count on
-    them.
+    Constraints cannot be switched off: their clients count on them.
     """
 
-    off: tuple[Role, ...] = ()
+    off: tuple[Role, ...] = Field(default=(), description="any of `drafter`, `processor`, `search`")
 
     @field_validator("off")
     @classmethod
@@ -126,14 +132,10 @@ class SwitchSettings(_Section):
 
 
 class TelemetrySettings(_Section):
-    """What is written down of requests, beside metrics.
+    """What is written down of requests, beside metrics."""
 
-    ``request_log``: a file that gets one line of JSON a request; empty: none. ``log_text``: whether prompts and answers
-    are in it: off unless asked for.
-    """
-
-    request_log: str = ""
-    log_text: bool = False
+    request_log: str = Field(default="", description="a file that gets one line of JSON a request; empty: none")
+    log_text: bool = Field(default=False, description="whether prompts and answers are in it")
 
 
 class TraceSettings(_Section):
@@ -141,16 +143,26 @@ class TraceSettings(_Section):
 
     A trace holds the text of the answer and what was drafted for it, which a drafter may have from the same tenant's
     other requests; prompts are not in it.
-
-    ``directory``: an existing folder that gets one file a request; empty: ``lw_trace`` is refused. ``max_files``: when
-    there are more, the oldest are removed. ``max_tokens``: written and drafted ones of one trace; what is beyond is
-    counted in it. ``max_requests``: traced at the same time, until they are written; others are served without.
     """
 
-    directory: str = ""
-    max_files: int = Field(default=100, ge=1, le=100_000)
-    max_tokens: int = Field(default=20_000, ge=1, le=500_000)
-    max_requests: int = Field(default=8, ge=1, le=1000)
+    directory: str = Field(
+        default="", description="an existing folder that gets one file a request; empty: `lw_trace` is refused"
+    )
+    max_files: int = Field(
+        default=100, ge=1, le=100_000, description="when there are more files, the oldest are removed"
+    )
+    max_tokens: int = Field(
+        default=20_000,
+        ge=1,
+        le=500_000,
+        description="written and drafted tokens of one trace; what is beyond is counted in it",
+    )
+    max_requests: int = Field(
+        default=8,
+        ge=1,
+        le=1000,
+        description="requests traced at the same time, until they are written; others are served without",
+    )
 
 
 class Settings(BaseSettings):

@@ -42,68 +42,65 @@ class _Section(BaseModel):
 
 
 class Arm(_Section):
-    """One way of serving. ``weight``: its part of the traffic; ``options``: what a request would ask for."""
+    """One way of serving."""
 
-    weight: float = Field(default=1.0, ge=0.0)
-    options: dict[str, Any] = {}
+    weight: float = Field(default=1.0, ge=0.0, description="its part of the traffic")
+    options: dict[str, Any] = Field(default={}, description="what a request would ask for")
 
 
 class Eligibility(_Section):
-    """Which requests take part: those that fit every line given.
+    """Which requests take part: those that fit every line given."""
 
-    ``endpoints``: paths, as ``/v1/chat/completions``. ``models``: names as requests write them. ``grammar``: with a
-    constraint, or without. ``headers``: values by name, compared exactly. ``options``: values of the request's own
-    ``lw_*`` options.
-    """
-
-    endpoints: tuple[Short, ...] = Field(default=(), max_length=32)
-    models: tuple[Short, ...] = Field(default=(), max_length=32)
-    grammar: bool | None = None
-    headers: dict[Short, Short] = Field(default={}, max_length=16)
-    options: dict[Short, str | bool | int | float] = Field(default={}, max_length=16)
+    endpoints: tuple[Short, ...] = Field(default=(), max_length=32, description="paths, as `/v1/chat/completions`")
+    models: tuple[Short, ...] = Field(default=(), max_length=32, description="names as requests write them")
+    grammar: bool | None = Field(default=None, description="with a constraint, or without")
+    headers: dict[Short, Short] = Field(default={}, max_length=16, description="values by name, compared exactly")
+    options: dict[Short, str | bool | int | float] = Field(
+        default={}, max_length=16, description="values of the request's own `lw_*` options"
+    )
 
 
 class Guardrails(_Section):
     """What takes an arm back, judged over a sliding window in each server process. Unset: not watched.
 
-    ``window_seconds``, ``min_requests``: how far back, and from how many requests of the arm on. ``error_rate``: share
-    that failed. ``refused_rate``: share refused with a 400. ``invalid_rate``: share of the constrained answers that are
-    not complete. ``ttft_seconds``: mean time to the first token. ``tokens_per_second``: least mean rate of one answer.
-    ``ttft_ratio``, ``speed_ratio``: the same two, relative to the control arm in the same window, so that load, which
-    hits both, trips nothing. ``accept_rate``: least share of drafted tokens that are accepted.
+    The ratios are relative to the control arm in the same window, so that load, which hits both, trips nothing.
     """
 
-    window_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0)
-    min_requests: int = Field(default=50, ge=1)
-    error_rate: Share | None = None
-    refused_rate: Share | None = None
-    invalid_rate: Share | None = None
-    ttft_seconds: float | None = Field(default=None, gt=0.0)
-    ttft_ratio: float | None = Field(default=None, gt=1.0)
-    tokens_per_second: float | None = Field(default=None, gt=0.0)
-    speed_ratio: float | None = Field(default=None, gt=0.0, lt=1.0)
-    accept_rate: Share | None = None
+    window_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0, description="how far back is looked")
+    min_requests: int = Field(default=50, ge=1, description="from how many requests of the arm on")
+    error_rate: Share | None = Field(default=None, description="largest share that failed")
+    refused_rate: Share | None = Field(default=None, description="largest share refused with a 400")
+    invalid_rate: Share | None = Field(
+        default=None, description="largest share of the constrained answers that are not complete"
+    )
+    ttft_seconds: float | None = Field(default=None, gt=0.0, description="largest mean time to the first token")
+    ttft_ratio: float | None = Field(default=None, gt=1.0, description="the same, relative to control")
+    tokens_per_second: float | None = Field(default=None, gt=0.0, description="least mean rate of one answer")
+    speed_ratio: float | None = Field(default=None, gt=0.0, lt=1.0, description="the same, relative to control")
+    accept_rate: Share | None = Field(default=None, description="least share of drafted tokens that are accepted")
 
 
 class Experiment(_Section):
-    """One experiment.
+    """One experiment. A request with none of its identities takes no part."""
 
-    ``enabled``: ``false`` takes its arms away from the next request on. ``identity``: what is assigned, the first that
-    a request has: ``user`` (the request's field), ``session``, ``header:NAME``, ``request``; a request with none of
-    them takes no part. ``share``: how much of the eligible traffic takes part. ``salt``: another one assigns anew.
-    ``control``: the arm that the others are compared with, and that a tripped arm's traffic goes to. ``reset``: a
-    higher number forgets what has tripped.
-    """
-
-    enabled: bool = True
-    identity: tuple[str, ...] = Field(default=("user", "session", "request"), min_length=1, max_length=8)
-    share: Share = 1.0
-    salt: str = Field(default="", max_length=64)
-    control: Name = "control"
-    arms: dict[Name, Arm] = Field(min_length=2, max_length=MAX_ARMS)
-    eligible: Eligibility = Eligibility()
-    guardrails: Guardrails = Guardrails()
-    reset: int = 0
+    enabled: bool = Field(default=True, description="`false` takes its arms away from the next request on")
+    identity: tuple[str, ...] = Field(
+        default=("user", "session", "request"),
+        min_length=1,
+        max_length=8,
+        description="what is assigned, the first that a request has: `user` (the request's field), `session`, "
+        "`header:NAME`, `request`",
+    )
+    share: Share = Field(default=1.0, description="how much of the eligible traffic takes part")
+    salt: str = Field(default="", max_length=64, description="another one assigns anew")
+    control: Name = Field(
+        default="control",
+        description="the arm that the others are compared with, and that a tripped arm's traffic goes to",
+    )
+    arms: dict[Name, Arm] = Field(min_length=2, max_length=MAX_ARMS, description="the ways of serving, by name")
+    eligible: Eligibility = Field(default=Eligibility(), description="which requests take part")
+    guardrails: Guardrails = Field(default=Guardrails(), description="what takes an arm back")
+    reset: int = Field(default=0, description="a higher number forgets what has tripped")
 
     @field_validator("identity")
     @classmethod
@@ -126,24 +123,36 @@ class Experiment(_Section):
 
 
 class AbSettings(_Section):
-    """All experiments.
+    """All experiments."""
 
-    ``enabled``: the kill switch: ``false`` ends all of them with the next request. ``key``: keys the assignment's hash;
-    whoever knows it can tell which arm an identity gets. ``holdout``: share of the identities, by ``identity``, that
-    take part in nothing, to measure all experiments together. ``forced_arm``: whether a request may choose its arm
-    (``lw_arm``), for debugging; it is then not counted. ``reload_seconds``: how often the settings file is looked at.
-    ``tripped``: a file that keeps tripped guardrails over restarts, and shares them between processes and replicas
-    that see it; empty: each process for itself.
-    """
-
-    enabled: bool = True
-    key: str = Field(default="", max_length=64)
-    identity: tuple[str, ...] = Field(default=("user", "session", "request"), min_length=1, max_length=8)
-    holdout: Share = 0.0
-    forced_arm: bool = False
-    reload_seconds: float = Field(default=1.0, gt=0.0, le=3600.0)
-    tripped: str = ""
-    experiments: dict[Name, Experiment] = Field(default={}, max_length=MAX_EXPERIMENTS)
+    enabled: bool = Field(default=True, description="the kill switch: `false` ends all of them with the next request")
+    key: str = Field(
+        default="",
+        max_length=64,
+        description="keys the assignment's hash; whoever knows it can tell which arm an identity gets",
+    )
+    identity: tuple[str, ...] = Field(
+        default=("user", "session", "request"), min_length=1, max_length=8, description="whom `holdout` counts"
+    )
+    holdout: Share = Field(
+        default=0.0,
+        description="share of the identities that take part in nothing, to measure all experiments together",
+    )
+    forced_arm: bool = Field(
+        default=False,
+        description="whether a request may choose its arm (`lw_arm`), for debugging; it is then not counted",
+    )
+    reload_seconds: float = Field(
+        default=1.0, gt=0.0, le=3600.0, description="how often the settings file is looked at"
+    )
+    tripped: str = Field(
+        default="",
+        description="a file that keeps tripped guardrails over restarts, and shares them between processes and "
+        "replicas that see it; empty: each process for itself",
+    )
+    experiments: dict[Name, Experiment] = Field(
+        default={}, max_length=MAX_EXPERIMENTS, description="the experiments, by name"
+    )
 
     @field_validator("key")
     @classmethod

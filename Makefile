@@ -59,6 +59,7 @@ soak: setup-$(ENGINE) ## Twenty minutes of mixed traffic on ENGINE: memory, faul
 docs: setup-vllm ## Write the generated pages, build the manual into site/
 	@$(BIN)/python -m integration.capabilities
 	@$(BIN)/python -m integration.metrics_page
+	@$(BIN)/python -m integration.options_page
 	@$(BIN)/mkdocs build --strict --quiet
 
 setup: ## Make the environments of both engines

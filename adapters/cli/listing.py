@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from latticework.plugins.base import ENTRY_POINT_GROUPS, PluginOptions, Role
 from latticework.plugins.budgeting import AUTO, BUDGET_OPTION, MOST
+from latticework.plugins.describing import fields_of
 from latticework.plugins.json_layout import JsonLayout
 from latticework.plugins.registry import registry
 from latticework.plugins.scoping import SCOPE_OPTION, Scope
@@ -63,26 +62,6 @@ def _entry(role: Role, name: str) -> Entry:
 
 
 def _options(role: str, model: type[PluginOptions]) -> tuple[Option, ...]:
-    schema = model.model_json_schema()
-    properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
-    named: Mapping[str, Mapping[str, Any]] = schema.get("$defs", {})
-    return tuple(_option(f"lw_{role}_{name}", option, named) for name, option in properties.items())
-
-
-def _option(name: str, schema: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]]) -> Option:
-    default = str(schema.get("default", "required"))
-    return Option(name, _type(schema, named), default, schema.get("description", ""))
-
-
-def _type(schema: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]]) -> str:
-    """A JSON Schema of one option in a few characters: ``integer 1..64``. ``named``: what its references name."""
-    if "$ref" in schema:
-        return _type(named[schema["$ref"].rpartition("/")[2]], named)
-    if "anyOf" in schema:
-        return " or ".join(_type(branch, named) for branch in schema["anyOf"])
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    low = schema.get("minimum", schema.get("exclusiveMinimum", ""))
-    high = schema.get("maximum", schema.get("exclusiveMaximum", ""))
-    bounds = f" {low}..{high}" if (low, high) != ("", "") else ""
-    return f"{schema.get('type', 'any')}{bounds}"
+    return tuple(
+        Option(f"lw_{role}_{field.name}", field.values, field.default, field.meaning) for field in fields_of(model)
+    )

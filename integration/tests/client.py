@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from integration.examples import installed_examples
 from integration.launch import ServerConfig
 from integration.server import ENGINES, Server
 
@@ -28,8 +29,8 @@ Constraint = tuple[str, Any]
 
 
 def for_tests(config: ServerConfig) -> ServerConfig:
-    """``config`` in float32, so that what is compared does not hang on ties, with tools and the tests' plugins."""
-    plugins = (("PYTHONPATH", PLUGINS),)
+    """``config`` in float32, so that what is compared does not hang on ties, with tools and plugins of others."""
+    plugins = (("PYTHONPATH", os.pathsep.join((PLUGINS, str(installed_examples())))),)
     return replace(config, dtype="float32", environment=plugins).with_flags(*ENGINES[config.engine].tool_flags)
 
 

@@ -137,6 +137,9 @@ CAPABILITIES: Mapping[str, Capability] = {
     "disconnects": _row(_SERVING, "thirty mixed requests, a third abandoned, leave nothing behind"),
     "metrics": _row(_SERVING, "`latticework_*` on the server's own `/metrics`"),
     "unused": _row(_SERVING, "installed and not switched on: answers and log-probabilities are the stock engine's"),
+    "plugins of others": _row(
+        _SERVING, "plugins of another package (the [examples](writing-plugins.md)), asked for by name like our own"
+    ),
     "benchmark": _row(_SERVING, "`latticework bench serve` measures it: speed, times, tokens a step, by arms"),
     "flags": _row(_SERVING, "an option that needs a flag is a 400 that names the flag"),
 }

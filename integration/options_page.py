@@ -32,15 +32,22 @@ _DEFAULTS_OF = {
     "processor.default": "lw_processor",
     "search.default": "lw_search",
 }
-_SECTIONS = {
+#: What each table of the file is about. `NAME` is a name of the operator's own.
+_TABLES = {
     "grammar": "Constraints: how they are made and compiled.",
-    "drafter": "Drafters. They are on by default and never change what is written.",
+    "grammar.json_layout": "How [JSON is written](json-schema.md#how-documents-are-written) unless a request says so.",
+    "grammar.limits": "What one grammar may cost. Beyond it, its request is an error.",
+    "drafter": "Drafters. They never change what is written.",
     "processor": "Logits processors.",
     "search": "Searches.",
     "limits": "What one process does at once and keeps.",
     "switch": "What is off for all requests, whatever they ask for. Constraints cannot be switched off.",
     "telemetry": "What is written down of requests, beside [metrics](metrics.md#the-request-log).",
-    "ab": "[Experiments](experiments.md). `NAME` is a name of your own.",
+    "ab": "All [experiments](experiments.md).",
+    "ab.experiments.NAME": "One experiment. A request with none of its identities takes no part.",
+    "ab.experiments.NAME.arms.NAME": "One way of serving.",
+    "ab.experiments.NAME.eligible": "Which requests take part: those that fit every line given.",
+    "ab.experiments.NAME.guardrails": "What takes an arm back, judged over a sliding window in each server process.",
 }
 _CHOICES = {
     Role.ENGINE: "who enforces the constraint",
@@ -92,16 +99,19 @@ def page() -> str:
 
 def _settings_tables() -> Iterator[str]:
     found = dict(settings())
-    for section, what in _SECTIONS.items():
-        live = "A change is obeyed without a restart." if section in LIVE_SECTIONS else "A change needs a restart."
-        yield from ("", f"### `[{section}]`", "", f"{what} {live}", "")
-        yield from _head("setting", "type and limits", "default", "who may set it", "meaning")
-        for name in [name for name in found if name.startswith(f"{section}.")]:
+    for table, what in _TABLES.items():
+        live = table.partition(".")[0] in LIVE_SECTIONS
+        restart = "A change is obeyed without a restart." if live else "A change needs a restart."
+        yield from ("", f"### `[{table}]`", "", f"{what} {restart}", "")
+        yield from _head("setting", "type and limits", "default", "meaning", "who may set it")
+        for name in [name for name in found if name.rpartition(".")[0] == table]:
             field, option = found.pop(name), request_option_of(name)
-            who = f"operator; a request by `{option}`" if option else "operator"
-            yield _row(f"`{name}`", f"`{_cell(field.values)}`", f"`{_cell(field.default)}`", who, field.meaning)
+            who = f"operator, or a request by `{option}`" if option else "operator"
+            yield _row(
+                f"`{name.rpartition('.')[2]}`", _words(field.values), _default(field.default), field.meaning, who
+            )
     if found:
-        raise ValueError(f"settings without a section: {', '.join(found)}")
+        raise ValueError(f"settings without a table: {', '.join(found)}")
 
 
 def _request_tables() -> Iterator[str]:
@@ -129,8 +139,7 @@ def _request_tables() -> Iterator[str]:
 def _options(options: Sequence[Option]) -> Iterator[str]:
     yield from _head("option", "type and limits", "default", "meaning")
     for option in options:
-        default = "required" if option.default == "required" else f"`{_cell(option.default)}`"
-        yield _row(f"`{option.name}`", f"`{_cell(option.type)}`", default, option.description)
+        yield _row(f"`{option.name}`", _words(option.type), _default(option.default), option.description)
 
 
 def _head(*columns: str) -> tuple[str, str]:
@@ -141,8 +150,13 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+def _words(values: str) -> str:
+    """A bar would end the cell."""
+    return values.replace(" | ", " or ")
+
+
+def _default(default: str) -> str:
+    return default if default == "required" else f"`{default}`"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from integration.capabilities import ROOT
 from integration.examples import SOURCE, installed_examples
 from latticework.plugins.base import Processor, Role
 from latticework.plugins.inputs import RequestInput
@@ -133,6 +135,16 @@ def test_the_search_gives_the_shortest_complete_answer(found: Registry) -> None:
         complete = [candidate for candidate in world.candidates if candidate.complete]
         assert len(best.token_ids) == min(len(each.token_ids) for each in complete or world.candidates)
     assert any(not candidate.complete for world in worlds for candidate in world.candidates), "some must be cut"
+
+
+def test_the_test_of_the_manual_is_one(found: Registry) -> None:
+    """What the page shows imports what it needs, and inherits the laws."""
+    page = (ROOT / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n(import pytest\n.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(shown, "writing-plugins.md", "exec"), names)
+    assert issubclass(names["TestSuccessor"], DrafterLaws)
+    assert issubclass(names["TestNoRepeat"], ProcessorLaws)
 
 
 def test_nothing_is_built_in_the_source(found: Registry) -> None:

@@ -17,7 +17,7 @@ from latticework.plugins.base import ENTRY_POINT_GROUPS, Role
 from latticework.plugins.budgeting import BUDGET_OPTION
 from latticework.plugins.describing import Described, Schema, field_of, resolved, value_by_name
 from latticework.plugins.json_layout import JSON_PREFIX
-from latticework.plugins.requests import ARM_OPTION
+from latticework.plugins.requests import ARM_OPTION, TRACE_OPTION
 from latticework.plugins.scoping import SCOPE_OPTION
 from latticework.plugins.settings import Settings
 
@@ -43,6 +43,7 @@ _TABLES = {
     "limits": "What one process does at once and keeps.",
     "switch": "What is off for all requests, whatever they ask for. Constraints cannot be switched off.",
     "telemetry": "What is written down of requests, beside [metrics](metrics.md#the-request-log).",
+    "trace": "Which requests may have their decode [written down](tracing.md): all, once a folder is named.",
     "ab": "All [experiments](experiments.md).",
     "ab.experiments.NAME": "One experiment. A request with none of its identities takes no part.",
     "ab.experiments.NAME.arms.NAME": "One way of serving.",
@@ -127,6 +128,7 @@ def _request_tables() -> Iterator[str]:
     yield _row(
         f"`{ARM_OPTION}`", "`EXPERIMENT/ARM`", "none", "choose an experiment's arm, if `ab.forced_arm` allows it"
     )
+    yield _row(f"`{TRACE_OPTION}`", "boolean", "none: `false`", "write the decode down, if `trace.directory` allows it")
     yield _row("`lw_choice`", "list of texts", "none", "SGLang only: the answer is one of them")
     for entry in entries:
         if entry.options:

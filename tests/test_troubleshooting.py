@@ -111,5 +111,5 @@ def test_every_row_has_a_cause_and_a_next_step() -> None:
 
 def test_what_nobody_writes_is_found_out() -> None:
     assert not is_written("the flux capacitor is empty: …")
-    assert not is_written("unknown drafter 'x', did you try turning it off?")
+    assert not is_written("unknown gadget 'x', did you try turning it off?")
     assert is_written("drafter 'mine' has no such option; its options: lw_drafter_x")

@@ -21,6 +21,7 @@ import numpy as np
 
 from latticework.structured import bitmask
 from latticework.structured.bitmask import Bitmask
+from latticework.structured.engines.deadline import run_with_deadline
 from latticework.structured.engines.grammar_syntax import is_gbnf
 from latticework.structured.engines.json_layout import ITEM_SEPARATOR, KEY_SEPARATOR, refuse_other_layouts
 from latticework.structured.engines.llguidance_schema import close_keys
@@ -167,12 +168,17 @@ class LLGuidanceEngine:
         self._tokenizers = PerVocabulary(build_tokenizer)
 
     def compile(self, spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimits) -> LLGuidanceGrammar:
-        """See :meth:`GrammarEngine.compile`. llguidance bounds its own work by counting it, not by the clock."""
+        """See :meth:`GrammarEngine.compile`. llguidance bounds most of its work by counting it, none by the clock."""
         import llguidance
 
         tokenizer = self._tokenizers.get(vocabulary)
         source = llguidance.LLMatcher.grammar_from_lark(f"{_OPTIONS}\n{_lark(spec, tokenizer)}\n")
-        prototype = llguidance.LLMatcher(tokenizer, source, log_level=_SILENT)
+        prototype = run_with_deadline(
+            lambda: llguidance.LLMatcher(tokenizer, source, log_level=_SILENT),
+            limits.compile_seconds,
+            spec.kind,
+            "llguidance's parser",
+        )
         if prototype.is_error():
             raise _refusal(spec, _first_line(prototype))
         return LLGuidanceGrammar(spec, vocabulary, prototype)

@@ -8,6 +8,7 @@ suite and random walks over its masks, these remain, and are handled here:
   through ``patternProperties``, whose keys llguidance spells in one way only.
 * *Repeated keys.* They count twice towards ``minProperties`` and once in the parsed object. Refused.
 * *A* ``$id`` *below the root*, which moves the base that references resolve against. Refused.
+* *Lists of millions of items* take llguidance gigabytes to count. Refused.
 
 ``format`` is enforced as the grammar of its RFC, which is more than the specification asks for; what no grammar knows
 (29 February, leap seconds, whether a punycode label decodes) is not checked.
@@ -23,6 +24,7 @@ from latticework.structured.engines.schema_check import ONE_SCHEMA, SCHEMA_LIST,
 from latticework.structured.errors import UnsupportedGrammarError
 
 _ANY_KEY = "(?s)^.*$"
+_MOST_ITEMS = 100_000
 _MATCHES_ALL = frozenset({"", ".*", "^.*", ".*$", "^.*$"})
 
 
@@ -45,6 +47,9 @@ def _refuse(pointer: str, schema: Mapping[str, Any], field: str) -> None:
         raise refuse("$id", "llguidance does not resolve references against a $id below the root")
     if schema.get("patternProperties") and _takes_other_keys(schema):
         raise refuse("patternProperties", "beside other keys, llguidance misses a key that is spelled with escapes")
+    for keyword in ("minItems", "maxItems"):
+        if schema.get(keyword, 0) > _MOST_ITEMS:
+            raise refuse(keyword, f"llguidance counts no more than {_MOST_ITEMS} items in reasonable time")
     repeatable = schema.get("patternProperties") or _takes_other_keys(schema)
     if repeatable and schema.get("minProperties", 0) > max(1, len(_required(schema))):
         raise refuse("minProperties", "llguidance counts a repeated key twice")

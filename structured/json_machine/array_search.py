@@ -225,6 +225,7 @@ class _Completion:
                 if place.count >= task.low and not any(place.wanted) and not place.broken and not place.equal:
                     return self._room if place.domains else places[place]
                 for target, height in self._moves(task, place, most):
+                    self._search.satisfier.budget.work()
                     if target.count > task.high:
                         continue
                     if task.high >= UNBOUNDED and target.count > cap:

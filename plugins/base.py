@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from latticework.plugins.inputs import InputGrammar
 from latticework.speculative.drafter import Drafter
@@ -40,6 +40,11 @@ ENTRY_POINT_GROUPS = {
 
 #: The name that switches a role off for one request.
 OFF = "off"
+
+
+#: ``Field(json_schema_extra=KEPT)``: the option says how much is kept across requests. A request may ask for less than
+#: the deployment does, not for more: memory is the deployment's.
+KEPT: dict[str, JsonValue] = {"kept_across_requests": True}
 
 
 class PluginOptions(BaseModel):

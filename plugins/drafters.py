@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from latticework.plugins.base import PluginOptions
+from latticework.plugins.base import KEPT, PluginOptions
 from latticework.speculative.combine import CascadeDrafter
 from latticework.speculative.drafter import Drafter
 from latticework.speculative.fusion import FusionDrafter
@@ -73,13 +73,18 @@ class FusionOptions(PluginOptions):
     """``lw_drafter_*`` of ``fusion``."""
 
     own_rows: int = Field(
-        default=1 << 16, ge=1 << 10, le=1 << 20, description="most contexts kept of one request (49 bytes each)"
+        default=1 << 16,
+        ge=1 << 10,
+        le=1 << 20,
+        description="most contexts kept of one request (49 bytes each)",
+        json_schema_extra=KEPT,
     )
     shared_rows: int = Field(
         default=1 << 18,
         ge=1 << 10,
         le=1 << 22,
         description="contexts kept of a scope's earlier answers (49 bytes each)",
+        json_schema_extra=KEPT,
     )
 
 
@@ -100,7 +105,11 @@ class SuffixOptions(PluginOptions):
 
     shortest: int = Field(default=2, ge=1, le=64, description="shortest repeated text that is followed, in tokens")
     finished_tokens: int = Field(
-        default=1 << 18, ge=1, le=1 << 22, description="tokens of finished answers kept before a scope starts afresh"
+        default=1 << 18,
+        ge=1,
+        le=1 << 22,
+        description="tokens of finished answers kept before a scope starts afresh",
+        json_schema_extra=KEPT,
     )
 
 
@@ -119,7 +128,13 @@ class SuffixPlugin:
 class TokenRecyclingOptions(PluginOptions):
     """``lw_drafter_*`` of ``token_recycling``."""
 
-    tokens: int = Field(default=1 << 16, ge=1, le=1 << 20, description="how many tokens' likeliest successors are kept")
+    tokens: int = Field(
+        default=1 << 16,
+        ge=1,
+        le=1 << 20,
+        description="how many tokens' likeliest successors are kept",
+        json_schema_extra=KEPT,
+    )
     growth: Growth = Field(
         default=Growth.BEST_FIRST, description="the tree: grown best_first, or of the published template's shape"
     )
@@ -141,7 +156,9 @@ class NgramPoolOptions(PluginOptions):
     """``lw_drafter_*`` of ``ngram_pool``."""
 
     length: int = Field(default=6, ge=1, le=32, description="tokens of an n-gram after its first")
-    grams: int = Field(default=7, ge=1, le=64, description="n-grams kept for each first token")
+    grams: int = Field(
+        default=7, ge=1, le=64, description="n-grams kept for each first token", json_schema_extra=KEPT
+    )
 
 
 class NgramPoolPlugin:
@@ -161,7 +178,11 @@ class TrigramOptions(PluginOptions):
 
     iterations: int = Field(default=150, ge=1, le=2000, description="lines that the search tries before each draft")
     rows: int = Field(
-        default=1 << 16, ge=1 << 8, le=1 << 20, description="pairs of tokens a scope keeps (120 bytes each)"
+        default=1 << 16,
+        ge=1 << 8,
+        le=1 << 20,
+        description="pairs of tokens a scope keeps (120 bytes each)",
+        json_schema_extra=KEPT,
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the search")
 
@@ -203,7 +224,11 @@ class GuidedOptions(PluginOptions):
     """``lw_drafter_*`` of ``guided``."""
 
     places: int = Field(
-        default=1 << 14, ge=1 << 8, le=1 << 20, description="places of documents that a scope remembers answers to"
+        default=1 << 14,
+        ge=1 << 8,
+        le=1 << 20,
+        description="places of documents that a scope remembers answers to",
+        json_schema_extra=KEPT,
     )
 
 

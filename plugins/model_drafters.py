@@ -20,6 +20,7 @@ class ModelOptions(PluginOptions):
 
     model: str = Field(
         default="",
+        max_length=256,
         validate_default=True,
         description="its name in the settings' drafter.models; empty: the only one",
     )

@@ -18,14 +18,14 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from latticework.plugins.base import OFF, PluginOptions, Role
+from latticework.plugins.base import KEPT, OFF, PluginOptions, Role
 from latticework.plugins.budgeting import BUDGET_OPTION, budget_of
 from latticework.plugins.json_layout import JSON_PREFIX, JsonLayout
 from latticework.plugins.registry import Registry, registry
 from latticework.plugins.requests import ARM_OPTION, TRACE_OPTION
 from latticework.plugins.scoping import SCOPE_OPTION, Scope
 from latticework.plugins.settings import Settings, load_settings
-from latticework.structured.errors import LatticeworkError
+from latticework.structured.errors import LatticeworkError, one_line
 from latticework.structured.json_options import JsonOptions
 
 PREFIX = "lw_"
@@ -35,6 +35,9 @@ OptionsT = TypeVar("OptionsT", bound=PluginOptions)
 
 #: Options that every drafter has.
 _DRAFTER_OPTIONS = (SCOPE_OPTION, BUDGET_OPTION)
+
+#: Characters of a name that are repeated in errors.
+_LONGEST_NAME = 100
 
 _OPTIONAL_ROLES = (Role.GRAMMAR, Role.DRAFTER, Role.PROCESSOR, Role.SEARCH)
 
@@ -139,12 +142,12 @@ def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], pl
             raise LatticeworkError(key, "only a server with experiments in its settings ([ab]) has arms")
         role = next((role for role in _OPTIONAL_ROLES if key.startswith(f"{PREFIX}{role}_")), None)
         if role is None:
-            raise LatticeworkError(key, f"unknown option{_meant(key, _known_keys(names, plugins))}")
+            raise LatticeworkError(_cut(key), f"unknown option{_meant(key, _known_keys(names, plugins))}")
         name = names[role]
         if name == OFF:
             known = ", ".join(plugins.names(role))
             raise LatticeworkError(
-                key, f"is an option of a {role}, but none is on; set {PREFIX}{role} (one of {known})"
+                _cut(key), f"is an option of a {role}, but none is on; set {PREFIX}{role} (one of {known})"
             )
         if key in _DRAFTER_OPTIONS:
             continue
@@ -152,7 +155,7 @@ def _refuse_unknown_keys(given: Mapping[str, Any], names: Mapping[Role, str], pl
         if key.removeprefix(f"{PREFIX}{role}_") not in fields:
             known = ", ".join(f"{PREFIX}{role}_{field}" for field in fields) or "none"
             meant = _meant(key, _known_keys(names, plugins))
-            raise LatticeworkError(key, f"{role} {name!r} has no such option{meant}; its options: {known}")
+            raise LatticeworkError(_cut(key), f"{role} {name!r} has no such option{meant}; its options: {known}")
 
 
 def _known_keys(names: Mapping[Role, str], plugins: Registry) -> list[str]:
@@ -176,9 +179,21 @@ def _select(role: Role, name: str, given: Mapping[str, Any], settings: Settings,
     stem = f"{PREFIX}{role}_"
     own = {key: value for key, value in given.items() if key.startswith(stem) and key not in _DRAFTER_OPTIONS}
     requested = {key.removeprefix(stem): value for key, value in own.items()}
-    values = {**settings.role(role).options.get(name, {}), **requested}
+    configured = settings.role(role).options.get(name, {})
+    values = {**configured, **requested}
     fields = {option: stem + option if option in requested else f"{role}.options.{name}.{option}" for option in values}
-    return Selection(name, _validated(model, values, fields, default_field=PREFIX + role))
+    options = _validated(model, values, fields, default_field=PREFIX + role)
+    for option in requested:
+        if model.model_fields[option].json_schema_extra == KEPT:
+            _refuse_more(options, option, configured, fields[option], f"{role}.options.{name}.{option}")
+    return Selection(name, options)
+
+
+def _refuse_more(options: PluginOptions, option: str, configured: Mapping[str, Any], field: str, setting: str) -> None:
+    """Let a request ask for as much memory as the deployment does, or less."""
+    most, asked = configured.get(option, type(options).model_fields[option].default), getattr(options, option)
+    if asked > most:
+        raise LatticeworkError(field, f"must be at most {most} on this server ({setting}), got {asked}")
 
 
 def _scope(given: Mapping[str, Any], settings: Settings) -> Scope:
@@ -233,8 +248,8 @@ def _validated(
     try:
         text = json.dumps(converted)
     except (TypeError, ValueError, RecursionError):
-        bad = next(option for option, value in converted.items() if not isinstance(value, str | int | float | list))
-        raise LatticeworkError(fields[bad], "must be a scalar or a list of scalars") from None
+        bad = next((option for option, value in converted.items() if not _is_writable(value)), None)
+        raise LatticeworkError(fields.get(bad or "", default_field), "must be a scalar or a list of scalars") from None
     try:
         # JSON mode, because that is what the values are: strict, yet a list may become a tuple and a string an enum.
         return model.model_validate_json(text, strict=True)
@@ -242,6 +257,14 @@ def _validated(
         first = error.errors()[0]
         option = str(first["loc"][0]) if first["loc"] else ""
         raise LatticeworkError(fields.get(option, default_field), _reason(first)) from error
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _meant_type(value: Any, annotation: Any) -> Any:
@@ -276,8 +299,13 @@ def _check_search_size(search: Selection | None, settings: Settings) -> None:
 
 
 def _meant(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
+    close = difflib.get_close_matches(word[:_LONGEST_NAME], known, n=1)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _cut(key: str) -> str:
+    """The name of an option that a client made up, as errors and logs repeat it."""
+    return one_line(key if len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]}...")
 
 
 def _shown(value: object) -> str:

@@ -18,6 +18,7 @@ from latticework.speculative.retrieval import RetrievalDrafter
 class _StoreOptions(PluginOptions):
     datastore: str = Field(
         default="",
+        max_length=256,
         validate_default=True,
         description="its name in the settings' drafter.datastores; empty: the only one",
     )

@@ -6,6 +6,15 @@ Every error a client can cause carries the *field* it concerns and a *reason*, s
 
 from __future__ import annotations
 
+#: Characters of a client's text in one line of a log.
+MAX_LINE = 2000
+
+
+def one_line(text: object) -> str:
+    """``text`` as a part of one line of a log: what a client wrote must neither begin a line nor fill a disk."""
+    shown = str(text)[:MAX_LINE]
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown)
+
 
 class LatticeworkError(ValueError):
     """Base of every error caused by bad input.

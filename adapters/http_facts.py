@@ -13,6 +13,8 @@ from typing import Any
 
 #: Tells the client which arms served it.
 HEADER = b"x-latticework-arm"
+#: Characters of it. Proxies refuse answers whose headers are long, and a request of many prompts may have many arms.
+MAX_HEADER = 1024
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -47,8 +49,11 @@ class HttpFacts:
         return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._scope["headers"]}
 
     def tell(self, arms: str) -> None:
-        """Have the answer say which arms served it. Of several prompts in one request each may have its own."""
-        if arms and arms not in self.arms.split("; "):
+        """Have the answer say which arms served it. Of several prompts in one request each may have its own.
+
+        What does not fit into :data:`MAX_HEADER` is left out.
+        """
+        if arms and arms not in self.arms.split("; ") and len(self.arms) + len(arms) + 2 <= MAX_HEADER:
             self.arms = f"{self.arms}; {arms}" if self.arms else arms
 
 

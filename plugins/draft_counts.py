@@ -17,6 +17,7 @@ from latticework.speculative.draft import Draft
 MAX_ARMS = 512
 #: What those beyond are called.
 OTHER = "other"
+_LONGEST = 1024
 
 _arms: set[str] = {""}
 _lock = threading.Lock()
@@ -25,10 +26,12 @@ _lock = threading.Lock()
 def arm_label(extra: Mapping[str, Any] | None) -> str:
     """The arms of a request as a label, as its front end wrote it; empty without any."""
     arm = (extra or {}).get(ARM_LABEL, "")
+    if not isinstance(arm, str) or len(arm) > _LONGEST:
+        return OTHER
     if arm in _arms:
-        return str(arm)
+        return arm
     with _lock:
-        if not isinstance(arm, str) or len(_arms) >= MAX_ARMS:
+        if len(_arms) >= MAX_ARMS:
             return OTHER
         _arms.add(arm)
     return arm

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from latticework.plugins import metrics
 from latticework.plugins.base import Role
+from latticework.structured.errors import one_line
 
 logger = logging.getLogger("latticework.plugins")
 
@@ -56,8 +57,8 @@ def report(role: Role | Area, plugin: str, error: BaseException, consequence: st
         role.value,
         plugin,
         type(error).__name__,
-        " ".join(str(error).split())[:500],
-        consequence,
+        one_line(" ".join(str(error).split())[:500]),
+        one_line(consequence),
         more,
         exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
     )

@@ -25,8 +25,8 @@ from latticework.plugins.settings import load_settings
 
 logger = logging.getLogger("latticework.plugins")
 
-#: Lines that may wait to be written.
-QUEUE = 10_000
+#: Lines that may wait to be written, and their bytes together.
+QUEUE, QUEUE_BYTES = 10_000, 64 << 20
 #: Characters kept of a prompt or an answer.
 MAX_TEXT = 100_000
 
@@ -43,17 +43,24 @@ class RequestLog:
         self._file = -1
         self._failed = False
         self._lines: queue.Queue[bytes | None] = queue.Queue(QUEUE)
+        self._waiting = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="latticework-request-log", daemon=True)
         self._thread.start()
         atexit.register(self.close)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append ``record``, soon."""
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+        line = text.encode("utf-8", "surrogatepass") + b"\n"
         try:
-            self._lines.put_nowait(line.encode("utf-8", "surrogatepass") + b"\n")
+            if self._waiting + len(line) > QUEUE_BYTES:
+                raise queue.Full
+            self._lines.put_nowait(line)
         except queue.Full:
             metrics.REQUEST_LOG_DROPPED.inc()
+        else:
+            self._count(len(line))
 
     def close(self) -> None:
         """Write what waits, and stop."""
@@ -64,6 +71,7 @@ class RequestLog:
 
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
+            self._count(-len(line))
             try:
                 self._open()
                 os.write(self._file, line)
@@ -75,6 +83,10 @@ class RequestLog:
                 self._failed = True
         if self._file >= 0:
             os.close(self._file)
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self._waiting += size
 
     def _open(self) -> None:
         """Have the file open that the path names now."""

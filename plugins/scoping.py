@@ -45,4 +45,4 @@ def scope_of(kind: Scope, tenant: str | None, configured: str, constraint: str) 
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

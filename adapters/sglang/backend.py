@@ -32,6 +32,7 @@ from latticework.plugins.requests import compile_threads
 from latticework.plugins.vocabularies import compile_constraint, warm_up
 from latticework.structured import LatticeworkError
 from latticework.structured.bitmask import words
+from latticework.structured.errors import one_line
 
 if TYPE_CHECKING:
     from sglang.srt.sampling.sampling_params import SamplingParams
@@ -154,7 +155,7 @@ class _PerRequest:
         try:
             RequestOptions.parse(options)
         except LatticeworkError as error:  # the server has checked the options; an offline engine may have not
-            logger.error("%s; the constraint is compiled as the deployment does by default", error)
+            logger.error("%s; the constraint is compiled as the deployment does by default", one_line(error))
             options = {}
         self._request = (options, tuple(sorted(params.stop_token_ids or ())))
 

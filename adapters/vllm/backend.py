@@ -24,6 +24,7 @@ from latticework.plugins.options import RequestOptions
 from latticework.plugins.vocabularies import compile_constraint, warm_up
 from latticework.structured import CompiledGrammar, LatticeworkError
 from latticework.structured.bitmask import words
+from latticework.structured.errors import one_line
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -104,7 +105,7 @@ class LatticeworkGrammar(StructuredOutputGrammar):  # type: ignore[misc]
             if self._enforcement.finished:
                 break
             if not self._enforcement.accept(token):
-                logger.error("request %s: %s", request_id, self.failure)
+                logger.error("request %s: %s", one_line(request_id), one_line(self.failure))
                 return False
         return True
 

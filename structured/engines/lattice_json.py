@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from latticework.structured.errors import one_line
 from latticework.structured.json_machine import json_source
 from latticework.structured.limits import GrammarLimits
 from latticework.structured.pushdown.protocol import PushdownSource
@@ -22,5 +23,5 @@ def json_document_source(spec: GrammarSpec, limits: GrammarLimits) -> PushdownSo
     schema = spec.payload if spec.kind is GrammarKind.JSON_SCHEMA else _ANY_OBJECT
     source = json_source(schema, spec.options, limits=limits, field=spec.kind)
     for pointer, keyword, reason in source.dropped:
-        logger.warning("%s: not enforced, %s: keyword %r: %s", spec.kind, pointer, keyword, reason)
+        logger.warning("%s: not enforced, %s", spec.kind, one_line(f"{pointer}: keyword {keyword!r}: {reason}"))
     return source

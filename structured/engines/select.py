@@ -17,7 +17,7 @@ from latticework.structured.engines.base import CompiledGrammar, GrammarEngine
 from latticework.structured.engines.cache import CacheInfo, GrammarCache
 from latticework.structured.engines.schema_check import check_schema
 from latticework.structured.engines.source_limits import check_limits
-from latticework.structured.errors import LatticeworkError, UnsupportedGrammarError
+from latticework.structured.errors import LatticeworkError, UnsupportedGrammarError, one_line
 from latticework.structured.limits import GrammarLimits
 from latticework.structured.spec import GrammarKind, GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
@@ -156,7 +156,7 @@ def _compile_auto(spec: GrammarSpec, vocabulary: Vocabulary, limits: GrammarLimi
 def _report(spec: GrammarSpec, refusals: list[tuple[str, str]], served_by: str) -> None:
     """One log line for the whole chain, and one event for each hop in it."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in refusals)
-    logger.info("%s served by grammar engine %s (%s)", spec.kind, served_by, reasons)
+    logger.info("%s served by grammar engine %s (%s)", spec.kind, served_by, one_line(reasons))
     hops = [name for name, _ in refusals] + [served_by]
     for (name, reason), following in zip(refusals, hops[1:], strict=True):
         event = Fallback(spec.kind, name, following, reason)

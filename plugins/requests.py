@@ -30,7 +30,7 @@ TRACE_OPTION = PREFIX + "trace"
 #: metrics, and its id in the request log. What a client writes there is taken out.
 ARM_LABEL, LOG_ID = "latticework_arm", "latticework_id"
 #: Environment variables without which there is nothing that a front end must do: a file, or one of its live sections.
-_CONFIGURING = ("LATTICEWORK_CONFIG", "LATTICEWORK_AB", "LATTICEWORK_SWITCH", "LATTICEWORK_TELEMETRY")
+_CONFIGURING = tuple(f"LATTICEWORK_{name}" for name in ("CONFIG", "AB", "ACCESS", "SWITCH", "TELEMETRY"))
 
 
 def names_any(extra: object) -> bool:
@@ -59,7 +59,7 @@ def without_forgery(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None
 
 
 def is_configured() -> bool:
-    """Whether the operator has configured anything that changes while servers run: experiments, switches, a log."""
+    """Whether the operator has configured anything that changes while servers run: see ``LIVE_SECTIONS``."""
     return any(name.upper().startswith(_CONFIGURING) for name in os.environ)
 
 

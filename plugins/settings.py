@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from latticework.plugins.ab.settings import AbSettings
+from latticework.plugins.access import AccessSettings
 from latticework.plugins.base import OFF, Role
 from latticework.plugins.budgeting import MOST
 from latticework.plugins.json_layout import JsonLayout
@@ -33,6 +34,8 @@ from latticework.structured.errors import LatticeworkError
 from latticework.structured.limits import GrammarLimits
 
 CONFIG_VARIABLE = "LATTICEWORK_CONFIG"
+#: Bytes of a settings file.
+MAX_FILE = 1 << 20
 _PREFIX = "LATTICEWORK_"
 _DELIMITER = "__"
 
@@ -177,6 +180,7 @@ class Settings(BaseSettings):
     processor: RoleSettings = RoleSettings()
     search: SearchSettings = SearchSettings()
     limits: LimitSettings = LimitSettings()
+    access: AccessSettings = AccessSettings()
     switch: SwitchSettings = SwitchSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     trace: TraceSettings = TraceSettings()
@@ -227,15 +231,28 @@ def read_settings() -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
         values = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
         raise LatticeworkError(CONFIG_VARIABLE, f"cannot read {str(path)!r}: {error.strerror}") from error
+    except RecursionError:
+        raise LatticeworkError(CONFIG_VARIABLE, f"{str(path)!r} is nested too deeply to be read") from None
     except ValueError as error:
         raise LatticeworkError(CONFIG_VARIABLE, f"{str(path)!r} is neither TOML nor (.json) JSON: {error}") from error
     if not isinstance(values, dict):
         raise LatticeworkError(CONFIG_VARIABLE, f"{str(path)!r} must hold an object of sections")
     return values
+
+
+def _text(path: Path) -> str:
+    """What is in a file. Servers read it between two requests, so nothing is read that could take for ever."""
+    if path.exists() and not path.is_file():  # reading a pipe would wait for whoever writes it
+        raise LatticeworkError(CONFIG_VARIABLE, f"{str(path)!r} is not a file")
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise LatticeworkError(CONFIG_VARIABLE, f"{str(path)!r} has more than {MAX_FILE} bytes")
+    return content.decode("utf-8")
 
 
 def _refuse_unknown_sections() -> None:

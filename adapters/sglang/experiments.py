@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from latticework.adapters import http_facts
 from latticework.adapters.hooks import on_import
+from latticework.adapters.sglang.options import custom_of
 from latticework.plugins.requests import is_configured, without_forgery
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ async def _admit(
     if obj.sampling_params is None:
         obj.sampling_params = {}
     parts = parts_of(obj) or [{}]
+    customs = [custom_of(params) for params in parts]
     http, body = http_facts.current(), await _body(request)
     headers = http.headers() if http else {}
     session = obj.session_params.get("id") if isinstance(obj.session_params, dict) else obj.session_id
@@ -96,7 +98,8 @@ async def _admit(
         session=_text(session) or headers.get("x-session-id"),
         headers=headers,
         constrained=constrained(parts[0]),
-        extra=parts[0].get("custom_params") or {},
+        extra=customs[0],
+        others=tuple(customs[1:]),
         traced=bool(manager.enable_trace),
     )
     ticket = front.admit(facts, lambda asked: check(asked, parts[0]))
@@ -106,8 +109,8 @@ async def _admit(
         http.tell(ticket.route.header)
     if ticket.wants_text:
         ticket.prompt_is(_prompt(obj, manager.tokenizer))
-    for params in parts:
-        params["custom_params"] = ticket.extra_for(params.get("custom_params") or {}) or None
+    for params, custom in zip(parts, customs, strict=True):
+        params["custom_params"] = ticket.extra_for(custom) or None
     return ticket
 
 

@@ -67,7 +67,7 @@ def _check(extra: Mapping[str, Any], params: dict[str, Any]) -> None:
 
 
 def _constrained(params: dict[str, Any]) -> bool:
-    custom = params.get("custom_params") or {}
+    custom = options.custom_of(params)
     return any(params.get(field) for field in _CONSTRAINTS) or "lw_choice" in custom or "lw_grammar" in custom
 
 
@@ -76,7 +76,8 @@ def _concerns(obj: Any) -> bool:
     if not _writes_text(obj):
         return False
     each = _each(obj.sampling_params)
-    if any(names_any(params.get("custom_params")) for params in each) or default_search():
+    customs = [params.get("custom_params") for params in each]
+    if any(names_any(custom) or not isinstance(custom, Mapping | None) for custom in customs) or default_search():
         return True
     return any(params.get(field) for params in each for field in _CONSTRAINTS) and options.serves_grammars()
 

@@ -20,17 +20,31 @@ _CHOICE = "lw_choice"
 _NOT_IN_BEAMS = ("lw_drafter", "lw_processor", "lw_search", "lw_trace")
 
 
+def custom_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The ``custom_params`` of one prompt, which SGLang takes as they come.
+
+    Raises:
+        LatticeworkError: They are no object.
+    """
+    custom = params.get("custom_params")
+    if custom is None or isinstance(custom, Mapping):
+        return custom or {}
+    from latticework.structured.errors import LatticeworkError
+
+    raise LatticeworkError("custom_params", f"must be an object, got a {type(custom).__name__}")
+
+
 def with_choice(params: dict[str, Any]) -> dict[str, Any]:
     """``lw_choice`` as the regular expression that means the same.
 
     Raises:
-        LatticeworkError: It is not a list of texts, or not the only constraint.
+        LatticeworkError: It is not a list of texts, or not the only constraint; or as :func:`custom_of` says.
     """
     from latticework.structured import GrammarSpec
     from latticework.structured.errors import LatticeworkError
 
-    custom = params.get("custom_params")
-    if not isinstance(custom, Mapping) or _CHOICE not in custom:
+    custom = custom_of(params)
+    if _CHOICE not in custom:
         return params
     if any(params.get(field) for field in ("json_schema", "regex", "ebnf", "structural_tag")):
         raise LatticeworkError(_CHOICE, "not supported together with another constraint")
@@ -57,7 +71,7 @@ def check(params: Mapping[str, Any]) -> RequestOptions:
     from latticework.plugins.serving import check_options
     from latticework.structured.errors import LatticeworkError
 
-    custom = params.get("custom_params") or {}
+    custom = custom_of(params)
     missing = {}
     if not serves_grammars():
         missing[Role.ENGINE] = grammar.FLAG

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +68,8 @@ class SchedulerSessions:
         grammar = req.grammar.compiled if isinstance(req.grammar, LatticeworkGrammar) else None
         constraint = repr(req.grammar_key) if req.grammar_key else ""
         tenant = tenant_of_salt(req.cache_salt)
-        custom = req.sampling_params.custom_params or {}
+        custom = req.sampling_params.custom_params
+        custom = custom if isinstance(custom, Mapping) else {}  # an offline engine takes anything
         arm, log_id = arm_label(custom), custom.get(LOG_ID, "")
         self.table.begin(req.rid, options, np.asarray(prompt, np.int32), grammar, tenant, constraint, arm, log_id)
         self._owners[req.rid] = weakref.ref(req)

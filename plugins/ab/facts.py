@@ -10,6 +10,8 @@ from latticework.plugins.ab.settings import Eligibility
 
 #: Identities longer than this are cut: a client writes them.
 MAX_IDENTITY = 1024
+#: Characters of a request's id, endpoint and model in the request log: a client may write all three.
+MAX_NAME = 256
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class RequestFacts:
         headers: By name in lower case.
         constrained: Whether it has a constraint.
         extra: What carries the ``lw_*`` options.
+        others: The same of further prompts in one request.
         traced: Whether the engine traces this request.
     """
 
@@ -35,6 +38,7 @@ class RequestFacts:
     headers: Mapping[str, str] = field(default_factory=dict)
     constrained: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[Mapping[str, Any], ...] = ()
     traced: bool = False
 
     def identity(self, sources: Iterable[str]) -> tuple[str, str] | None:

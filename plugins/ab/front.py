@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from latticework.plugins import tracing
 from latticework.plugins.ab.counting import count_outcome, count_route, count_trip, show_experiments, show_tripped
 from latticework.plugins.ab.drafts import DraftPoll
-from latticework.plugins.ab.facts import RequestFacts
+from latticework.plugins.ab.facts import MAX_NAME, RequestFacts
 from latticework.plugins.ab.guardrails import Breach, Watch
 from latticework.plugins.ab.live import LiveSettings
 from latticework.plugins.ab.outcome import Outcome, Result
@@ -110,8 +110,8 @@ class FrontEnd:
         Raises:
             LatticeworkError: The request's own options are wrong.
         """
-        router: Router | None = None
-        with Guard(Area.EXPERIMENTS, "front", "a request takes part in nothing"):
+        router = self._router
+        with Guard(Area.EXPERIMENTS, "front", "the last settings that were obeyed go on"):
             router = self._refreshed()
         if router is None or (router.idle and self._log is None and ARM_OPTION not in facts.extra):
             return None
@@ -231,7 +231,7 @@ class Ticket:
     def _marked(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         marks = {ARM_LABEL: self.route.label} if self.route.label else {}
         if self._front.log is not None:
-            marks[LOG_ID] = self._facts.request_id
+            marks[LOG_ID] = self._facts.request_id[:MAX_NAME]
         return {**extra, **marks}
 
     @property
@@ -321,9 +321,9 @@ class Ticket:
         record: dict[str, Any] = {
             "kind": "request",
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "id": facts.request_id,
-            "endpoint": facts.endpoint,
-            "model": facts.model[:256],
+            "id": facts.request_id[:MAX_NAME],
+            "endpoint": facts.endpoint[:MAX_NAME],
+            "model": facts.model[:MAX_NAME],
             "arms": {
                 given.experiment: {
                     "arm": given.arm,

@@ -1,10 +1,11 @@
-"""The settings that are obeyed without a restart: ``[ab]``, ``[switch]`` and ``[telemetry]``.
+"""The settings that are obeyed without a restart: ``[ab]``, ``[access]``, ``[switch]`` and ``[telemetry]``.
 
 The file is looked at when a request arrives, at most every ``ab.reload_seconds``; without requests nobody needs to
 know. A new state is read and checked whole before it takes the place of the old one, by one assignment: a request sees
 the old settings or the new ones, never a mixture. A file that is wrong changes nothing: the last good state goes on,
-one log line says what is wrong, and a gauge is 1 until it is repaired. Other sections need a restart; that they have
-changed is logged.
+one log line says what is wrong, and a gauge is 1 until it is repaired. So does one that is being written: the beginning
+of a settings file may well be one too, so a file that changes in place is read when a second look finds it unchanged.
+Other sections need a restart; that they have changed is logged.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from latticework.structured.errors import LatticeworkError
 
 logger = logging.getLogger("latticework.ab")
 
-LIVE_SECTIONS = ("ab", "switch", "telemetry")
+LIVE_SECTIONS = ("ab", "access", "switch", "telemetry")
+
+#: What changes when a file does: when it was written, its size, and which file the name means.
+Mark = tuple[int, int, int]
 
 
 class LiveSettings:
@@ -46,7 +50,7 @@ class LiveSettings:
         self._path = Path(path) if path else None
         self._started: Settings | None = None
         self._router: Router | None = None
-        self._mark = self._look()
+        self._mark = self._seen = self._look()
         self._load()
         self._next = clock() + self._interval
 
@@ -55,7 +59,7 @@ class LiveSettings:
         if self._path is not None and self._clock() >= self._next:
             self._next = self._clock() + self._interval
             mark = self._look()
-            if mark != self._mark:
+            if mark != self._mark and self._is_whole(mark):
                 self._mark = mark
                 self._load()
         return self._router
@@ -64,8 +68,14 @@ class LiveSettings:
     def _interval(self) -> float:
         return self._router.settings.ab.reload_seconds if self._router is not None else 1.0
 
-    def _look(self) -> object:
-        """What changes when the file does, also where the name is a link to the newest one; ``None``: no file."""
+    def _is_whole(self, mark: Mark | None) -> bool:
+        """Whether a file that has changed is read now: not while somebody may still be writing into it."""
+        seen, self._seen = self._seen, mark
+        in_place = mark is not None and self._mark is not None and mark[-1] == self._mark[-1]
+        return not in_place or mark == seen
+
+    def _look(self) -> Mark | None:
+        """The file's mark, of the newest one where the name is a link to it; ``None``: no file."""
         try:
             found = self._path.stat() if self._path is not None else None
         except OSError:

@@ -24,7 +24,7 @@ from latticework.plugins.options import PREFIX, RequestOptions
 from latticework.plugins.registry import Registry
 from latticework.plugins.requests import ARM_OPTION
 from latticework.plugins.settings import Settings
-from latticework.structured.errors import LatticeworkError
+from latticework.structured.errors import LatticeworkError, one_line
 
 logger = logging.getLogger("latticework.ab")
 
@@ -114,7 +114,7 @@ class Route:
             check(self.own)
             for given in self.assignments:
                 metrics.AB_UNFIT.labels(experiment=given.experiment, arm=given.arm).inc()
-            logger.debug("the options of %s do not fit a request (%s: %s)", self.label, error.field, error.reason)
+            logger.debug("the options of %s do not fit a request (%s)", self.label, one_line(error))
             return replace(self, extra=self.own, fits=False)
         return self
 
@@ -140,7 +140,7 @@ class Router:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do for any request."""
-        return not self._running and not self._off
+        return not self._running and not self._off and self.settings.access.is_open
 
     def route(self, facts: RequestFacts, tripped: Collection[ArmKey] = ()) -> Route:
         """How a request is served.
@@ -150,8 +150,10 @@ class Router:
             tripped: Arms whose traffic goes to control.
 
         Raises:
-            LatticeworkError: It chooses its arm, and may not or chooses none that there is.
+            LatticeworkError: It names an option that it may not name, or an arm that there is not.
         """
+        for extra in (facts.extra, *facts.others):
+            self.settings.access.check(extra, facts.headers)
         own = {key: value for key, value in facts.extra.items() if key != ARM_OPTION}
         own = self._switched(own)
         asked = facts.extra.get(ARM_OPTION)

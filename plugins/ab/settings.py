@@ -44,7 +44,7 @@ class _Section(BaseModel):
 class Arm(_Section):
     """One way of serving."""
 
-    weight: float = Field(default=1.0, ge=0.0, description="its part of the traffic")
+    weight: float = Field(default=1.0, ge=0.0, le=1e9, description="its part of the traffic")
     options: dict[str, Any] = Field(default={}, description="what a request would ask for")
 
 

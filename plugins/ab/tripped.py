@@ -79,7 +79,7 @@ class TrippedArms:
         try:
             values = json.loads(self._path.read_text(encoding="utf-8"))
             return {_key(name): Trip(**fields) for name, fields in values.items()}
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             logger.error("cannot read tripped arms from %s: %s", self._path, error)
             return {}
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from integration import nginx
 from integration.conftest import ServerPool
 from integration.launch import ROOT, Engine
 from integration.prometheus import executable, prometheus
@@ -295,6 +296,26 @@ def test_clients_cannot_make_labels_up(deployment):
         options = {"latticework_arm": f"made/up{number}", "latticework_id": "made up", "lw_drafter": "prompt_lookup"}
         ask(server, "anna", prompt=REPEATING, constraint=CONSTRAINT, max_tokens=20, options=options)
     assert "made/up" not in httpx.get(f"{server.url}/metrics").text
+
+
+@pytest.mark.capability("experiments")
+@pytest.mark.skipif(nginx.executable() is None, reason="needs nginx (Debian: apt-get install nginx-light)")
+def test_behind_the_proxy_only_its_groups_may_name_an_option(deployment, tmp_path):
+    server = deployment.server
+    access = {"options": ["lw_engine"], "header": "x-lw-group", "groups": {"research": ["lw_drafter"]}}
+    deployment.write({"experiments": {"drafting": DRAFTING}}, access=access)
+    tmp_path.chmod(0o755)
+    body = chat_body(server, "Is the sky blue?", options={"lw_drafter": "off"}, user="anna", max_tokens=2)
+    replica = server.url.removeprefix("http://")
+    with nginx.nginx([replica, replica], tmp_path, '"Bearer key" research;\n') as proxy:
+        url = f"{proxy}/v1/chat/completions"
+        forged = httpx.post(url, json=body, headers={"x-lw-group": "research"}, timeout=TIMEOUT)
+        assert forged.status_code == 400
+        assert "lw_drafter" in error_of(forged)["message"]
+        known = httpx.post(url, json=body, headers={"authorization": "Bearer key"}, timeout=TIMEOUT)
+        assert known.status_code == 200, known.text
+        assert known.headers[HEADER] in ("drafting=control", "drafting=lookup")
+        assert ask(server, "anna").headers[HEADER] == known.headers[HEADER]
 
 
 @pytest.mark.capability("experiments")

@@ -53,6 +53,15 @@ def server(reference, start_server: Callable[..., Server]) -> Server:
     return start_server(SPECULATIVE)
 
 
+def test_custom_params_that_are_no_object_are_refused_and_harm_nobody(server, reference):
+    sampling = {"temperature": 0, "max_new_tokens": 4, "custom_params": [1]}
+    refused = post(server, "/generate", {"text": "x", "sampling_params": sampling})
+    assert refused.status_code == 400
+    assert "custom_params: must be an object" in refused.text
+    answers = generate(server, list(PROMPTS), {"custom_params": {"lw_processor": "no_repeat"}})
+    assert [answer["text"] for answer in answers] == reference["processed"]
+
+
 def test_processors_see_the_last_token_under_overlap_scheduling(server, reference):
     """There the host knows a token one step late: a processor that worked from that would write something else."""
     answers = generate(server, list(PROMPTS), {"custom_params": {"lw_processor": "no_repeat"}})

@@ -17,7 +17,8 @@ from latticework.structured.spec import GrammarSpec
 from latticework.structured.vocabulary import Vocabulary
 
 BYTES = Vocabulary([bytes([i]) for i in range(256)] + [b""], eos_ids=[256])
-LIMITS = GrammarLimits(compile_seconds=2.0)
+#: Looking ahead for longer than servers do, so that more of what texts could come to is met.
+LIMITS = GrammarLimits(compile_seconds=2.0, ahead_seconds=2.0, mask_seconds=1.0)
 
 
 # Constraints

@@ -129,6 +129,7 @@ class Completion:
     def _alone(self, task: _Task, variable: int) -> tuple[_Key, Negatives] | None:
         """A key with what its value must break for the assertion to fail."""
         for key in self._candidates(task, variable, 0, {}, 0):
+            self._satisfier.budget.work()
             broken = self._broken_at(variable, key[0])
             if broken is not None and self._value(task, key[0], broken) is not None:
                 return key, broken

@@ -155,6 +155,7 @@ class TrackedObject(ObjectFrame):
         accepted = self._owner.accepted(known[0][: self._items])
         todo: list[tuple[int, tuple[int, ...], tuple[int, ...], int]] = [(accepted, (), (), 0)]
         while todo:
+            self.machine.budget.work()
             node, holds, fails, needed = todo.pop()
             if node == FALSE or any(needed & held == held for held in always):
                 continue

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -172,13 +173,20 @@ def test_a_file_that_is_being_written_is_left_alone(path: Path) -> None:
     path.write_text(json.dumps(GOOD))
     clock = Clock()
     live = LiveSettings(clock=clock)
-    path.write_text("{}")
+
+    def write(text: str, ago: float) -> None:
+        path.write_text(text)
+        os.utime(path, (time.time() - ago,) * 2)
+
+    write("{}", -3600)
     assert off(live, clock) == (Role.DRAFTER,)
-    path.write_text("{                        }")
+    write("{                        }", -3600)
     assert off(live, clock) == (Role.DRAFTER,)
-    path.write_text(json.dumps({"switch": {"off": ["search", "drafter"]}}))
+    write(json.dumps({"switch": {"off": ["search", "drafter"]}}), -3600)
     assert off(live, clock) == (Role.DRAFTER,)
-    assert off(live, clock) == (Role.SEARCH, Role.DRAFTER)
+    assert off(live, clock) == (Role.SEARCH, Role.DRAFTER), "a second look finds it unchanged"
+    write(json.dumps({"switch": {"off": ["search"]}}), 60)
+    assert off(live, clock) == (Role.SEARCH,), "nobody has written it for long"
 
 
 def test_a_failure_of_ours_keeps_the_last_settings_in_force(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

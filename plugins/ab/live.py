@@ -4,7 +4,8 @@ The file is looked at when a request arrives, at most every ``ab.reload_seconds`
 know. A new state is read and checked whole before it takes the place of the old one, by one assignment: a request sees
 the old settings or the new ones, never a mixture. A file that is wrong changes nothing: the last good state goes on,
 one log line says what is wrong, and a gauge is 1 until it is repaired. So does one that is being written: the beginning
-of a settings file may well be one too, so a file that changes in place is read when a second look finds it unchanged.
+of a settings file may well be one too, so a file that changes in place is read when it was not written for as long as
+lies between two looks, or when a second one finds it unchanged.
 Other sections need a restart; that they have changed is logged.
 """
 
@@ -71,8 +72,9 @@ class LiveSettings:
     def _is_whole(self, mark: Mark | None) -> bool:
         """Whether a file that has changed is read now: not while somebody may still be writing into it."""
         seen, self._seen = self._seen, mark
-        in_place = mark is not None and self._mark is not None and mark[-1] == self._mark[-1]
-        return not in_place or mark == seen
+        if mark is None or self._mark is None or mark[-1] != self._mark[-1]:
+            return True  # it has taken the other's place
+        return mark == seen or time.time() - mark[0] / 1e9 >= self._interval
 
     def _look(self) -> Mark | None:
         """The file's mark, of the newest one where the name is a link to it; ``None``: no file."""

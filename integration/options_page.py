@@ -41,6 +41,7 @@ _TABLES = {
     "processor": "Logits processors.",
     "search": "Searches.",
     "limits": "What one process does at once and keeps.",
+    "access": "Which options [requests may name](threats.md), and whose requests.",
     "switch": "What is off for all requests, whatever they ask for. Constraints cannot be switched off.",
     "telemetry": "What is written down of requests, beside [metrics](metrics.md#the-request-log).",
     "trace": "Which requests may have their decode [written down](tracing.md): all, once a folder is named.",

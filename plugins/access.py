@@ -27,18 +27,21 @@ _ALL = f"{PREFIX}*"
 
 
 class AccessSettings(BaseModel):
-    """Who may use which option.
-
-    ``options``: what every request may name: options, or the beginning of several and ``*``. ``header``: the name of
-    the header that says which group a request is of; without it nobody is of any. Whoever can reach the server can
-    write headers: let a proxy set it. ``groups``: by the header's value, what these requests may name beside that.
-    """
+    """Who may use which option. Whoever can reach the server can write headers: let a proxy set ``header``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    options: tuple[Options, ...] = Field(default=(_ALL,), max_length=256)
-    header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
-    groups: dict[Group, tuple[Options, ...]] = Field(default={}, max_length=256)
+    options: tuple[Options, ...] = Field(
+        default=(_ALL,),
+        max_length=256,
+        description="what every request may name: options, or the beginning of several and `*`",
+    )
+    header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{0,64}$")] = Field(
+        default="", description="the header that says of which group a request is; empty: of none"
+    )
+    groups: dict[Group, tuple[Options, ...]] = Field(
+        default={}, max_length=256, description="by the header's value, what these requests may name beside that"
+    )
 
     @property
     def is_open(self) -> bool:

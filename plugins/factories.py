@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from latticework.plugins.base import PluginOptions
 from latticework.plugins.inputs import InputGrammar, RequestInput
 from latticework.structured.errors import LatticeworkError
-from latticework.structured.presets import closed_ie, constituency, disambiguation, lasuie, refvlm
+from latticework.structured.presets import closed_ie, constituency, disambiguation, lasuie, refvlm, sql, sql_tables
 from latticework.structured.presets.substrings import MAX_CHARACTERS
 from latticework.structured.spec import GrammarSpec
 
@@ -195,6 +195,45 @@ class RefVLMPlugin:
         """See :meth:`Factory.create`. The same constraint whatever the input."""
         bounds = {"max_targets": options.max_targets, "max_count": options.max_count}
         return _Function(lambda _: refvlm.referring(options.names, options.units, **bounds))
+
+
+class SqlOptions(PluginOptions):
+    """``lw_grammar_*`` of ``sql``."""
+
+    ddl: Annotated[str, Field(min_length=1, max_length=sql_tables.MAX_CHARACTERS)] | None = Field(
+        default=None, description="CREATE TABLE statements; by default those of the prompt"
+    )
+    tables: Annotated[str, Field(min_length=1, max_length=sql_tables.MAX_CHARACTERS)] | None = Field(
+        default=None, description='the tables as JSON instead: {"table": ["column", ...], ...}'
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SqlOptions:
+        if self.ddl is not None and self.tables is not None:
+            raise ValueError("takes ddl or tables, not both")
+        return self
+
+
+class SqlPlugin:
+    """See :mod:`latticework.structured.presets.sql`."""
+
+    name = "sql"
+    summary = "one SELECT statement over the tables of the prompt"
+    options = SqlOptions
+
+    def create(self, options: SqlOptions) -> InputGrammar:
+        """See :meth:`Factory.create`."""
+
+        def build(request: RequestInput) -> GrammarSpec:
+            if options.tables is not None:
+                return sql.sql(sql_tables.tables_of_json(options.tables), field="tables")
+            tables = sql_tables.tables_of(options.ddl or request.prompt)
+            if not tables:
+                at = "" if options.ddl else "is not set, and the prompt "
+                raise LatticeworkError("ddl", f"{at}has no CREATE TABLE statement")
+            return sql.sql(tables, field="ddl")
+
+        return _Function(build)
 
 
 def marked(request: RequestInput, begin: str, end: str, option: str) -> str:

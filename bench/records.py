@@ -1,7 +1,8 @@
 """Records of prompts: a line of JSON each, plain (``.jsonl``) or packed (``.jsonl.gz``).
 
 A record has ``messages`` as in the chat API, ``category``, and where the answer has a form, ``json_schema``, or
-``tools`` of which a JSON array of calls is written.
+``tools`` of which a JSON array of calls is written. The answer to one of category ``text2sql`` is a query over the
+tables that its messages define.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from latticework.structured.errors import LatticeworkError
+from latticework.structured.presets.sql import sql
+from latticework.structured.presets.sql_tables import Tables, tables_of
+from latticework.structured.spec import GrammarSpec
+
+_SQL = "text2sql"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +32,21 @@ class Record:
         category: What kind of task it is.
         messages: As in the chat API.
         schema: The JSON Schema that its answer should satisfy, if there is one.
+        tables: The tables of the database that its answer should be a query to, if it should be one.
     """
 
     name: str
     category: str
     messages: list[dict[str, Any]]
     schema: Any = None
+    tables: Tables = field(default_factory=dict)
+
+    @property
+    def spec(self) -> GrammarSpec | None:
+        """What its answer is constrained by. Raises ``LatticeworkError`` if that is no constraint."""
+        if self.schema is not None:
+            return GrammarSpec.json_schema(self.schema)
+        return sql(self.tables) if self.tables else None
 
     @property
     def characters(self) -> int:
@@ -62,7 +77,9 @@ def read_records(paths: Sequence[Path]) -> list[Record]:
             if "messages" not in line:
                 raise LatticeworkError("prompts", f"{path}: record {line.get('id')!r} has no messages")
             name = str(line.get("id", f"{stem}:{number}"))
-            records.append(Record(name, line.get("category", stem), line["messages"], _schema(line)))
+            category, messages = line.get("category", stem), line["messages"]
+            tables = tables_of("\n".join(str(m["content"]) for m in messages), "prompts") if category == _SQL else {}
+            records.append(Record(name, category, messages, _schema(line), tables))
     return records
 
 

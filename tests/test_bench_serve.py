@@ -12,7 +12,7 @@ from latticework.bench.records import Record, mixed, read_records
 from latticework.bench.serve.arms import Arm, parse_arms
 from latticework.bench.serve.client import Answer, ask
 from latticework.bench.serve.report import COLUMNS, cells, document, figures, ratio_spread
-from latticework.bench.serve.run import Block, Measured
+from latticework.bench.serve.run import Block, Load, Measured, request_body
 from latticework.bench.serve.server import Counts, Server
 from latticework.structured.errors import LatticeworkError
 
@@ -99,6 +99,24 @@ def test_records_say_what_is_wrong_with_them(tmp_path) -> None:
         read_records([path])
     with pytest.raises(LatticeworkError, match="prompts"):
         read_records([tmp_path / "absent.jsonl"])
+
+
+def test_records_say_what_their_answers_are_constrained_by() -> None:
+    server, load = Server("http://x", "sglang", "m"), Load()
+    query = Record("q", "text2sql", [{"role": "user", "content": "?"}], tables={"a": ("b",)})
+    form = Record("f", "json_extract", [{"role": "user", "content": "?"}], {"type": "object"})
+    arm, without = Arm("a", "http://x", {"lw_drafter": "off"}), Arm("b", "http://x", {"lw_grammar": "off"})
+    body = request_body(server, arm, query, load, "salt")
+    assert body["custom_params"] == {"lw_grammar": "sql", "lw_drafter": "off"}
+    assert "response_format" not in body
+    assert request_body(server, without, query, load, "salt")["custom_params"] == {"lw_grammar": "off"}
+    body = request_body(server, arm, form, load, "salt")
+    assert body["custom_params"] == {"lw_drafter": "off"}
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    for record in (query, form):
+        body = request_body(server, arm, record, Load(grammar=False), "salt")
+        assert "response_format" not in body
+        assert body["custom_params"] == {"lw_drafter": "off"}
 
 
 def test_the_command_says_what_is_wrong(tmp_path) -> None:

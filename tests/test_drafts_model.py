@@ -23,6 +23,7 @@ from latticework.speculative.token_recycling import TokenRecyclingDrafter
 from latticework.structured import GrammarLimits, GrammarSpec, LatticeworkError, Vocabulary
 from latticework.structured.engines.base import CompiledGrammar
 from latticework.structured.engines.lattice import LatticeEngine
+from latticework.structured.presets.sql import sql
 
 V, END = 40, 0
 
@@ -240,19 +241,25 @@ def test_records_are_read_with_what_they_ask_for(tmp_path: Path) -> None:
         {"messages": [{"content": "a bb ccc"}], "category": "c", "json_schema": {"type": "object"}},
         {"messages": [{"content": "a"}], "tools": [tool]},
         {"messages": [{"content": "too long " * 9}]},
+        {"messages": [{"content": "CREATE TABLE a (b, c)"}], "category": "text2sql"},
+        {"messages": [{"content": "CREATE TABLE a (b, c)"}], "category": "code"},
     ]
     packed = tmp_path / "some.jsonl.gz"
     packed.write_bytes(gzip.compress("\n".join(map(json.dumps, records)).encode()))
-    first, second = read_prompts([packed], Template(), longest=10)
-    assert (first.category, first.tokens.tolist(), first.schema) == ("c", [1, 2, 3], {"type": "object"})
+    first, second, query, code = read_prompts([packed], Template(), longest=10)
+    assert (first.category, first.tokens.tolist()) == ("c", [1, 2, 3])
+    assert first.spec == GrammarSpec.json_schema({"type": "object"})
+    assert (query.spec, code.spec) == (sql({"a": ("b", "c")}), None)
     assert second.category == "some"
-    (call,) = second.schema["items"]["anyOf"]
+    assert second.spec is not None
+    (call,) = second.spec.payload["items"]["anyOf"]
     assert call["properties"]["name"] == {"const": "f"}
     arguments = call["properties"]["arguments"]
     assert arguments["type"] == "object"
     assert arguments["properties"] == {"x": {"type": "number"}, "y": {}}
     plain = tmp_path / "bad.jsonl"
-    for text, reason in (("{}", "no messages"), ("{", "bad.jsonl")):
+    cut = json.dumps({"messages": [{"content": "CREATE TABLE a (b"}], "category": "text2sql"})
+    for text, reason in (("{}", "no messages"), ("{", "bad.jsonl"), (cut, "prompts: table 'a'")):
         plain.write_text(text)
         with pytest.raises(LatticeworkError, match=reason):
             read_prompts([plain], Template(), 10)

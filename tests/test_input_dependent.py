@@ -25,6 +25,9 @@ SENTENCE = "A first [START_TEXT] demo [END_TEXT] and then [START_TEXT] the cat s
 MENTION = "Who? [START_ENT] US [END_ENT] ... leaders of the [START_ENT] EU [END_ENT] met."
 
 
+SCHEMA = "Write one query.\n\nCREATE TABLE singer (id INT PRIMARY KEY, \"birth year\" INT);\n\nWho is the oldest?"
+
+
 def spec_of(extra: Mapping[str, Any], request: RequestInput | str = "", own: str | None = None) -> GrammarSpec:
     given = RequestInput(text=request) if isinstance(request, str) else request
     spec = grammar_for_request(RequestOptions.parse(extra, Settings(), registry()), given, own)
@@ -72,6 +75,12 @@ ASKED = {
         "<Task>\nUnit decode (False).\n</Task>\nNothing.",
         "<Task>\nUnit decode (False).\n</Task>\n<Phrase>cat</Phrase>",
     ),
+    "sql": (
+        {"lw_grammar": "sql"},
+        SCHEMA,
+        'SELECT id FROM singer ORDER BY "birth year" LIMIT 1;',
+        "SELECT name FROM singer LIMIT 1",
+    ),
 }
 
 
@@ -88,6 +97,13 @@ def test_the_prompt_may_come_as_tokens() -> None:
     assert accepts(grammar_of(ASKED["entity_disambiguation"][0], request), "EU [Europe]")
     with pytest.raises(LatticeworkError, match="no text"):
         spec_of(ASKED["entity_disambiguation"][0], RequestInput(token_ids=[1, 2]))
+
+
+@pytest.mark.parametrize("extra", [{"lw_grammar_ddl": "CREATE TABLE b (c)"}, {"lw_grammar_tables": '{"b": ["c"]}'}])
+def test_tables_stand_in_for_the_prompt(extra: Mapping[str, Any]) -> None:
+    grammar = grammar_of({"lw_grammar": "sql", **extra}, SCHEMA)
+    assert accepts(grammar, "SELECT c FROM b")
+    assert not accepts(grammar, "SELECT id FROM singer")
 
 
 def test_options_stand_in_for_the_prompt() -> None:
@@ -173,6 +189,13 @@ def test_a_request_with_a_constraint_of_its_own_is_refused() -> None:
         ({"lw_grammar": "lasuie", "lw_grammar_form": "pair", "lw_grammar_attributes": ["a"]}, SENTENCE,
          "lw_grammar_relations"),
         ({"lw_grammar": "refvlm", "lw_grammar_names": ["a"], "lw_grammar_max_count": 0}, "", "lw_grammar_max_count"),
+        ({"lw_grammar": "sql"}, "no tables", "lw_grammar_ddl"),
+        ({"lw_grammar": "sql"}, "CREATE TABLE a (b", "lw_grammar_ddl"),
+        ({"lw_grammar": "sql"}, "CREATE TABLE a (b, B)", "lw_grammar_ddl"),
+        ({"lw_grammar": "sql", "lw_grammar_ddl": "SELECT 1"}, SCHEMA, "lw_grammar_ddl"),
+        ({"lw_grammar": "sql", "lw_grammar_tables": "[]"}, SCHEMA, "lw_grammar_tables"),
+        ({"lw_grammar": "sql", "lw_grammar_tables": '{"a": []}'}, SCHEMA, "lw_grammar_tables"),
+        ({"lw_grammar": "sql", "lw_grammar_tables": "{}", "lw_grammar_ddl": "x"}, SCHEMA, "lw_grammar"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_named(extra: Mapping[str, Any], prompt: str, field: str) -> None:

@@ -48,7 +48,7 @@ def drafts(
         typer.Option(help="With --model: records to answer (.jsonl, .jsonl.gz) in place of the traces' prompts."),
     ] = None,
     grammar: Annotated[
-        bool, typer.Option(help="With --prompts: constrain answers to the records' schemas and tools.")
+        bool, typer.Option(help="With --prompts: constrain answers to the records' schemas, tools or tables.")
     ] = True,
     blind: Annotated[bool, typer.Option(help="With --prompts: hide the grammar from the drafters.")] = False,
     harvest: Annotated[
@@ -145,7 +145,6 @@ def _with_model(
     from latticework.bench.drafts.prompts import of_traces, read_prompts
     from latticework.bench.drafts.torch_target import TorchTarget
     from latticework.plugins.vocabularies import compile_constraint
-    from latticework.structured.spec import GrammarSpec
 
     target = TorchTarget(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -154,10 +153,8 @@ def _with_model(
         constrained = [
             (
                 prompt,
-                compile_constraint(
-                    GrammarSpec.json_schema(prompt.schema), tokenizer, target.vocabulary_size, end_ids=target.end_ids
-                )
-                if grammar and prompt.schema is not None
+                compile_constraint(prompt.spec, tokenizer, target.vocabulary_size, end_ids=target.end_ids)
+                if grammar and prompt.spec is not None
                 else None,
             )
             for prompt in asked

@@ -49,7 +49,9 @@ def serve(
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 160,
     grammar: Annotated[
-        bool, typer.Option(help="Constrain answers to the records' json_schema or tools, where they have one.")
+        bool, typer.Option(
+            help="Constrain answers to the records' json_schema or tools, or to SQL over their tables, where they have one."
+        ),
     ] = True,
     warm_up: Annotated[int, typer.Option(min=0, help="Requests to each arm that do not count.")] = 4,
     json_: Annotated[Path | None, typer.Option("--json", help="Write everything that was measured here.")] = None,

@@ -11,6 +11,7 @@ import numpy as np
 
 from latticework.bench.drafts.traces import TokenArray, Trace
 from latticework.bench.records import read_records
+from latticework.structured.spec import GrammarSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,12 +21,12 @@ class Prompt:
     Attributes:
         category: What kind of task it is.
         tokens: ``int32[P]``.
-        schema: The JSON Schema that its answer should satisfy, if there is one.
+        spec: What its answer should be within, if there is something.
     """
 
     category: str
     tokens: TokenArray
-    schema: Any = None
+    spec: GrammarSpec | None = None
 
 
 def of_traces(traces: Iterable[Trace]) -> list[Prompt]:
@@ -42,12 +43,12 @@ def read_prompts(paths: Sequence[Path], tokenizer: Any, longest: int) -> list[Pr
         longest: Prompts of more tokens are left out.
 
     Raises:
-        LatticeworkError: A file is not there, or a line is no record.
+        LatticeworkError: A file is not there, or a line is no record, or asks for what is no constraint.
     """
     prompts: list[Prompt] = []
     for record in read_records(paths):
         asked = tokenizer.apply_chat_template(record.messages, tokenize=False, add_generation_prompt=True)
         tokens = np.array(tokenizer(asked, add_special_tokens=False)["input_ids"], np.int32)
         if len(tokens) <= longest:
-            prompts.append(Prompt(record.category, tokens, record.schema))
+            prompts.append(Prompt(record.category, tokens, record.spec))
     return prompts

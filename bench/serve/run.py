@@ -18,6 +18,7 @@ from latticework.bench.records import Record
 from latticework.bench.serve.arms import Arm
 from latticework.bench.serve.client import Answer, ask
 from latticework.bench.serve.server import Server
+from latticework.plugins.input_grammars import OPTION
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Load:
         block: Requests of an arm before the next arm's turn.
         rounds: How often all requests are sent.
         warm_up: Requests to every arm that do not count.
-        grammar: Constrain answers to the records' schemas.
+        grammar: Constrain answers to the records' schemas, or to queries over their tables. The latter is an option of
+            latticework: a server without it leaves them as they are.
         fields: Further fields of every request: ``temperature``, ``max_tokens``, ...
         timeout: Seconds that an answer may be silent.
     """
@@ -90,7 +92,7 @@ def measure(
 
             def turn(arm: Arm, block: Sequence[Record]) -> Block:
                 server = servers[arm.url]
-                bodies = [_body(server, arm, record, load, salts[arm.name]) for record in block]
+                bodies = [request_body(server, arm, record, load, salts[arm.name]) for record in block]
                 return _turn(pool, server, bodies, load.timeout)
 
             for arm in arms:
@@ -122,6 +124,8 @@ def _turn(pool: ThreadPoolExecutor, server: Server, bodies: list[dict[str, Any]]
     return block
 
 
-def _body(server: Server, arm: Arm, record: Record, load: Load, salt: str) -> dict[str, Any]:
+def request_body(server: Server, arm: Arm, record: Record, load: Load, salt: str) -> dict[str, Any]:
+    """What is sent for one record in one arm."""
     schema = record.schema if load.grammar else None
-    return {**server.body(record.messages, schema, arm.options), "cache_salt": salt, **load.fields}
+    made = {OPTION: "sql"} if load.grammar and record.tables else {}
+    return {**server.body(record.messages, schema, {**made, **arm.options}), "cache_salt": salt, **load.fields}

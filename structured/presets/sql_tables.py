@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 from latticework.structured.errors import GrammarError
 
@@ -17,20 +16,20 @@ Tables = dict[str, tuple[str, ...]]
 
 MAX_CHARACTERS = 500_000
 
-_CREATE = re.compile(r"\bCREATE\s+(?:TEMP(?:ORARY)?\s+)?TABLE\b(?:\s+IF\s+NOT\s+EXISTS\b)?", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"""(?P<skipped>\s+|--[^\n]*|/\*.*?\*/)
-      | "(?P<double>(?:[^"]|"")*)" | `(?P<tick>(?:[^`]|``)*)` | \[(?P<bracket>[^\]]*)\]
-      | (?P<string>'(?:[^']|'')*') | (?P<word>[^\W\d][\w$]*) | (?P<number>\d[\w.]*) | (?P<mark>.)""",
+_NAME = r'(?:"(?:[^"]|""){1,999}+"|`(?:[^`]|``){1,999}+`|\[[^\]]{1,999}\]|[^\W\d][\w$]{0,999})'
+#: Up to the list of columns; a table that is made of a query has none. Names are bounded so that no text takes long.
+_CREATE = re.compile(
+    rf"\bCREATE\s+(?:TEMP(?:ORARY)?\s+)?TABLE\b(?:\s+IF\s+NOT\s+EXISTS\b)?\s*(?:{_NAME}\s*\.\s*)?({_NAME})\s*\(",
+    re.IGNORECASE,
+)
+#: The next piece of a list of columns. What is quoted or a comment and never closed goes on to the end of the text.
+_PIECE = re.compile(
+    rf"""(?P<blank>\s+ | --[^\n]* | /\*.*?(?:\*/|\Z)) | (?P<name>{_NAME})
+      | (?P<mark>[(),]) | '(?:[^']|'')*+(?:'|\Z) | ["`\[].*\Z | .""",
     re.VERBOSE | re.DOTALL,
 )
 #: What begins an entry of a table that is no column. All are reserved, so no plain column is called like that.
 _CONSTRAINTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "INDEX"}
-_QUOTES = {"double": '"', "tick": "`"}
-
-#: The kind of a token (``name``, ``word``, ``mark``, ``other``) and its text; a quoted name is without its quotes.
-_Token = tuple[str, str]
-_END: _Token = ("end", "")
 
 
 def tables_of(text: str, field: str = "ddl") -> Tables:
@@ -41,14 +40,12 @@ def tables_of(text: str, field: str = "ddl") -> Tables:
             two ways; ``field`` is what errors name.
     """
     if len(text) > MAX_CHARACTERS:
-        raise GrammarError(field, f"is longer than {MAX_CHARACTERS} characters")
+        raise GrammarError(field, f"expected at most {MAX_CHARACTERS} characters, got {len(text)}")
     tables: Tables = {}
-    for found in _CREATE.finditer(text):
-        reader = _Reader(text, found.end(), field)
-        table = reader.table()
-        if table is None:  # prose about CREATE TABLE, or a table made of a query
-            continue
-        columns = reader.columns(table)
+    at = 0
+    while (found := _CREATE.search(text, at)) is not None:
+        table = _unquoted(found[1])
+        columns, at = _columns(text, found.end(), table, field)
         if tables.setdefault(table, columns) != columns:
             raise GrammarError(field, f"table {table!r} is defined twice, with different columns")
     return tables
@@ -65,61 +62,27 @@ def tables_of_json(text: str, field: str = "tables") -> Tables:
     return {table: tuple(columns) for table, columns in found.items()}
 
 
-class _Reader:
-    """One statement, from behind ``CREATE TABLE``."""
-
-    def __init__(self, text: str, at: int, field: str) -> None:
-        self._tokens = _tokens(text, at)
-        self._field = field
-        self._here = next(self._tokens)
-
-    def table(self) -> str | None:
-        """The table's name without its schema's, if the list of its columns follows."""
-        name = None
-        while self._here[0] in ("name", "word"):
-            name = self._next()[1]
-            if self._here != ("mark", "."):
-                break
-            self._next()
-        return name if self._next() == ("mark", "(") else None
-
-    def columns(self, table: str) -> tuple[str, ...]:
-        """The columns' names, up to the bracket that closes their list."""
-        found: list[str] = []
-        while True:
-            kind, name = self._here
-            if kind not in ("name", "word"):
-                raise GrammarError(self._field, f"table {table!r}: expected the name of a column, found {name!r}")
-            if kind == "name" or name.upper() not in _CONSTRAINTS:
-                found.append(name)
-            if self._end_of_entry(table) == ")":
-                return tuple(found)
-
-    def _end_of_entry(self, table: str) -> str:
-        depth = 0
-        while True:
-            token = self._next()
-            if token == _END:
-                raise GrammarError(self._field, f"table {table!r}: the list of its columns is not closed")
-            if depth == 0 and token in (("mark", ","), ("mark", ")")):
-                return token[1]
-            depth += {("mark", "("): 1, ("mark", ")"): -1}.get(token, 0)
-
-    def _next(self) -> _Token:
-        token = self._here
-        self._here = next(self._tokens, _END)
-        return token
+def _columns(text: str, at: int, table: str, field: str) -> tuple[tuple[str, ...], int]:
+    """The columns of a list that begins at ``at``, and where it ends."""
+    found: list[str] = []
+    depth, first = 0, True
+    while (piece := _PIECE.match(text, at)) is not None:
+        at = piece.end()
+        if piece["blank"]:
+            continue
+        if first:
+            if not piece["name"]:
+                raise GrammarError(field, f"table {table!r}: expected the name of a column, found {piece[0][:20]!r}")
+            if piece["name"].upper() not in _CONSTRAINTS:
+                found.append(_unquoted(piece["name"]))
+        first = depth == 0 and piece["mark"] == ","
+        depth += {"(": 1, ")": -1}.get(piece["mark"], 0)
+        if depth < 0:
+            return tuple(found), at
+    raise GrammarError(field, f"table {table!r}: the list of its columns is not closed")
 
 
-def _tokens(text: str, at: int) -> Iterator[_Token]:
-    for found in _TOKEN.finditer(text, at):
-        kind = found.lastgroup or ""
-        if kind in _QUOTES:
-            yield "name", found[kind].replace(_QUOTES[kind] * 2, _QUOTES[kind])
-        elif kind == "bracket":
-            yield "name", found[kind]
-        elif kind in ("word", "mark"):
-            yield kind, found[kind]
-        elif kind != "skipped":
-            yield "other", found[kind]
-    yield _END
+def _unquoted(name: str) -> str:
+    if name[0] == "[":
+        return name[1:-1]
+    return name[1:-1].replace(name[0] * 2, name[0]) if name[0] in '"`' else name

@@ -39,9 +39,9 @@ VALID = [
     "SELECT id FROM concert WHERE id BETWEEN 1 AND 2 AND id NOT BETWEEN count AND (SELECT MAX(id) FROM singer)",
     "SELECT id FROM concert WHERE id IN (SELECT id FROM singer) AND id NOT IN (1, 2, '3') OR count IS NULL",
     "SELECT id FROM concert WHERE NOT EXISTS (SELECT * FROM singer WHERE singer.id = concert.singer LIMIT 1)",
-    "SELECT name, COUNT(*) FROM singer GROUP BY name, singer.id HAVING COUNT(*) >= 2 ORDER BY COUNT(*) DESC, id LIMIT 3",
+    "SELECT name, COUNT(*) FROM singer GROUP BY name, singer.id HAVING COUNT(*) >= 2 ORDER BY COUNT(*) DESC LIMIT 3",
     "SELECT COUNT(*) FROM (SELECT id FROM singer UNION SELECT id FROM concert ORDER BY id ASC)",
-    "SELECT id FROM singer UNION ALL SELECT id FROM concert INTERSECT SELECT 3 FROM concert EXCEPT SELECT 4 FROM concert",
+    "SELECT id FROM singer UNION ALL SELECT id FROM concert INTERSECT SELECT 3 FROM singer EXCEPT SELECT 4 FROM singer",
     "SELECT (((SELECT (id) FROM singer))) FROM concert LIMIT 0;",
 ]
 #: Each is right up to the mark, where something follows that must not.
@@ -113,7 +113,9 @@ def test_what_is_no_query_is_refused_at_the_first_wrong_byte(grammar: CompiledGr
     assert not matcher.accept(wrong[0])
 
 
-@pytest.mark.parametrize("query", ["SELECT id", "SELECT id FROM singer WHERE id", "SELECT id FROM singer WHERE id = 'a"])
+@pytest.mark.parametrize(
+    "query", ["SELECT id", "SELECT id FROM singer WHERE id", "SELECT id FROM singer WHERE id = 'a"]
+)
 def test_what_is_not_finished_may_not_end(grammar: CompiledGrammar, query: str) -> None:
     matcher = written(grammar, query)
     assert matcher is not None
@@ -155,16 +157,20 @@ def walk(grammar: CompiledGrammar, seed: int, free: int) -> str:
 )
 def test_every_query_of_random_walks_is_sql(vocabulary: Vocabulary, free: int) -> None:
     grammar, judge = compiled(sql.sql(TABLES), vocabulary), database(TABLES)
-    queries = {walk(grammar, seed, free + seed % 97) for seed in range(250)}
-    assert len(queries) > 240
-    fine = 0
-    for query in queries:
-        try:
-            judge.execute(f"EXPLAIN {query}")
-            fine += 1
-        except sqlite3.Error as error:
-            assert KNOWN.search(str(error)), query
-    assert fine >= 5, "walks should not always run into what is not checked"
+    queries = {walk(grammar, seed, free + seed % 97) for seed in range(150)}
+    assert len(queries) > 140
+    errors = {query: error_of(judge, query) for query in queries}
+    assert [(query, error) for query, error in errors.items() if error and not KNOWN.search(error)] == []
+    assert list(errors.values()).count("") >= 3, "walks should not always run into what is not checked"
+
+
+def error_of(judge: sqlite3.Connection, query: str) -> str:
+    """What SQLite says against a query, which is not run."""
+    try:
+        judge.execute(f"EXPLAIN {query}")
+    except sqlite3.Error as error:
+        return str(error)
+    return ""
 
 
 class TestLaws(MatcherLaws):
@@ -177,7 +183,21 @@ class TestLaws(MatcherLaws):
 
 
 def test_names_are_quoted_where_a_database_asks_for_it() -> None:
-    names = [*sorted(sql.KEYWORDS), "select", "plain", "_x9", "9x", "a b", 'a"b', "a'b", "a.b", "a\\b", "größe", "`", "]"]
+    names = [
+        *sorted(sql.KEYWORDS),
+        "select",
+        "plain",
+        "_x9",
+        "9x",
+        "a b",
+        'a"b',
+        "a'b",
+        "a.b",
+        "a\\b",
+        "größe",
+        "`",
+        "]",
+    ]
     names += ["true", "rowid_", "COUNT", "T1", "SELECTED", "ORDER_BY", "NOT_", "i", "\\x41", "*", ";", "--", "🙂"]
     for part in (names[:60], names[60:120], names[120:]):
         distinct = list({name.lower(): name for name in part}.values())

@@ -69,7 +69,9 @@ def test_a_broken_statement_is_named(ddl: str, reason: str) -> None:
     assert reason in error.value.reason
 
 
-@pytest.mark.parametrize("piece", ["CREATE TABLE a(", "CREATE TABLE [", 'CREATE TABLE "a', "/*", '"', "[", "'", "(", "a."])
+@pytest.mark.parametrize(
+    "piece", ["CREATE TABLE a(", "CREATE TABLE [", 'CREATE TABLE "a', "/*", '"', "[", "'", "(", "a."]
+)
 def test_no_text_takes_long(piece: str) -> None:
     """Were any of these read in quadratic time, this would take an hour."""
     for text in (piece * (MAX_CHARACTERS // len(piece)), "CREATE TABLE a (" + piece * 100_000):

@@ -49,8 +49,9 @@ def serve(
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 160,
     grammar: Annotated[
-        bool, typer.Option(
-            help="Constrain answers to the records' json_schema or tools, or to SQL over their tables, where they have one."
+        bool,
+        typer.Option(
+            help="Constrain answers to the records' json_schema, tools or SQL over their tables, where they have one."
         ),
     ] = True,
     warm_up: Annotated[int, typer.Option(min=0, help="Requests to each arm that do not count.")] = 4,
@@ -122,9 +123,7 @@ def _measure(arms: Sequence[Arm], records: Sequence[Record], load: Load) -> tupl
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=_ERRORS, transient=True) as progress:
         task = progress.add_task("", total=len(records) * len(arms) * load.rounds)
-        return measure(
-            arms, records, load, lambda what, done: progress.update(task, completed=done, description=what)
-        )
+        return measure(arms, records, load, lambda what, done: progress.update(task, completed=done, description=what))
 
 
 def _records(prompts: str, limit: int, longest: int) -> list[Record]:

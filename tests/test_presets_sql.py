@@ -157,11 +157,11 @@ def walk(grammar: CompiledGrammar, seed: int, free: int) -> str:
 )
 def test_every_query_of_random_walks_is_sql(vocabulary: Vocabulary, free: int) -> None:
     grammar, judge = compiled(sql.sql(TABLES), vocabulary), database(TABLES)
-    queries = {walk(grammar, seed, free + seed % 97) for seed in range(150)}
-    assert len(queries) > 140
+    queries = {walk(grammar, seed, free + seed % 97) for seed in range(80)}
+    assert len(queries) > 75
     errors = {query: error_of(judge, query) for query in queries}
     assert [(query, error) for query, error in errors.items() if error and not KNOWN.search(error)] == []
-    assert list(errors.values()).count("") >= 3, "walks should not always run into what is not checked"
+    assert list(errors.values()).count("") >= 2, "walks should not always run into what is not checked"
 
 
 def error_of(judge: sqlite3.Connection, query: str) -> str:

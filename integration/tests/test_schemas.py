@@ -64,6 +64,7 @@ def test_answers_under_real_schemas_are_valid(constraining_server):
     check(constraining_server, schemas(), ENOUGH)
 
 
+@pytest.mark.long
 @needs_schemas
 @pytest.mark.capability("real schemas")
 def test_answers_with_speculation_are_valid(server):

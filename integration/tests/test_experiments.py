@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -101,19 +101,30 @@ def user_in(arm: str) -> str:
     return next(user for user in users if arm_of(settings, "drafting", experiment, f"user={user}") == arm)
 
 
-@pytest.mark.capability("experiments")
-def test_arms_are_sticky_over_a_restart_and_those_computed_from_the_settings(deployment):
+def expected_arms() -> dict[str, str]:
     settings = AbSettings.model_validate({"key": "a key", "experiments": {"drafting": DRAFTING}})
     users = [f"u{number}" for number in range(8)]
     expected = {u: arm_of(settings, "drafting", settings.experiments["drafting"], f"user={u}") for u in users}
     assert len(set(expected.values())) == 2
+    return expected
 
-    def arms(server: Server) -> dict[str, str]:
-        return {user: ask(server, user).headers[HEADER].removeprefix("drafting=") for user in users}
 
-    assert arms(deployment.server) == expected
-    assert arms(deployment.server) == expected
-    assert arms(deployment.restart()) == expected
+def arms_of(server: Server, users: Iterable[str]) -> dict[str, str]:
+    return {user: ask(server, user).headers[HEADER].removeprefix("drafting=") for user in users}
+
+
+@pytest.mark.capability("experiments")
+def test_arms_are_sticky_and_those_computed_from_the_settings(deployment):
+    expected = expected_arms()
+    assert arms_of(deployment.server, expected) == expected
+    assert arms_of(deployment.server, expected) == expected
+
+
+@pytest.mark.long
+@pytest.mark.capability("experiments")
+def test_arms_are_sticky_over_a_restart(deployment):
+    expected = expected_arms()
+    assert arms_of(deployment.restart(), expected) == expected
 
 
 @pytest.mark.capability("experiments")

@@ -50,6 +50,7 @@ class SGLang(Engine):
             *("--host", "127.0.0.1", "--port", str(port), "--enable-metrics"),
             *("--dtype", config.dtype, "--context-length", str(config.max_model_len)),
             *("--max-running-requests", str(config.max_num_seqs), "--max-total-tokens", str(CACHE_TOKENS)),
+            "--sleep-on-idle",  # an idle scheduler polls without rest and takes a core from the server beside it
             *config.flags,
         ]
 

@@ -103,7 +103,6 @@ class FusionDrafter:
         tail = _contiguous(request.tokens[-(len(committed) + LONGEST) :])
         start = len(tail) - len(committed)
         learn(*state.addresses, tail, start)
-        remember(state.own.address, tail, start)
         if verified is not None and len(verified.token):
             before = tail[start - 2] if start >= 2 else np.int32(-1)
             _keep_shown(state.memory.shown, before, verified)
@@ -139,15 +138,15 @@ def _keep_shown(table: NgramTable, before: np.int32, verified: VerifiedRows) -> 
     if parent is None:  # only the pending token's predecessor is known for sure
         parent = np.full(len(verified.token), -2, np.int32)
         parent[0] = -1
-    logprobs = np.array(verified.top_logprobs, np.float32, order="C")
+    logprobs = verified.top_logprobs
+    logprobs = logprobs.copy() if logprobs.dtype == np.float32 else np.array(logprobs, np.float32, order="C")
     token, ids = _contiguous(verified.token), _contiguous(verified.top_ids)
     remember_shown(table.address, before, token, _contiguous(parent), ids, logprobs)
 
 
 def _contiguous(tokens: TokenArray) -> TokenArray:
     """One layout for the compiled loops, which would be compiled again for another (or for a read-only array)."""
-    copied: TokenArray = np.array(tokens, np.int32, order="C")
-    return copied
+    return tokens.copy() if tokens.dtype == np.int32 else np.array(tokens, np.int32, order="C")
 
 
 def _compile() -> None:

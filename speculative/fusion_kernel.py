@@ -137,11 +137,10 @@ def _level(source, weight, share):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _offer_row(table, shown, record, source, context, key, likely, floor, wanted, offers, estimates, kinds, made, left):  # type: ignore[no-untyped-def]
+def _offer_row(  # type: ignore[no-untyped-def]
+    table, shown, record, source, context, slot, likely, floor, wanted, offers, estimates, kinds, made, left
+):
     """Append what one row offers; returns how many offers there are now and the probability left for others."""
-    slot = find(table, key)
-    if slot < 0:
-        return made, left
     width = width_of(table)
     total = np.float32(0.0)
     for i in range(width):
@@ -186,7 +185,7 @@ def _deepest(table, keys):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def offer(own, shared, shown, record, recent, known, floor, wanted, keys, offers, estimates, kinds):  # type: ignore[no-untyped-def]
+def offer(own, shared, shown, record, recent, known, floor, wanted, keys, reach, offers, estimates, kinds):  # type: ignore[no-untyped-def]
     """What may follow a context, in the order in which it is tried.
 
     Args:
@@ -198,6 +197,8 @@ def offer(own, shared, shown, record, recent, known, floor, wanted, keys, offers
         floor: When less than this probability is left, the rest is not looked at.
         wanted: When this token is offered, the rest is not looked at; -1: it may be any.
         keys: Scratch.
+        reach: ``int64[2]``, the longest contexts (indices into :data:`ORDERS`) that the own text and the earlier ones
+            can have, -1 where nobody knows. Written: the longest ones that they have, or could where nobody looked.
         offers, estimates, kinds: Written: tokens, their probabilities, and the fine kind each is counted under.
 
     Returns:
@@ -207,7 +208,9 @@ def offer(own, shared, shown, record, recent, known, floor, wanted, keys, offers
         return 0
     _hash_contexts(recent, known, keys)
     likely = find(shown, keys[0])
-    own_deepest, shared_deepest = _deepest(own, keys), _deepest(shared, keys)
+    own_deepest = reach[OWN] if reach[OWN] >= 0 else _deepest(own, keys)
+    shared_deepest = reach[SHARED] if reach[SHARED] >= 0 else _deepest(shared, keys)
+    reach[:] = -1
     made, left = 0, 1.0
     for step in range(CONTEXTS):
         context = _WALK[step]
@@ -217,28 +220,40 @@ def offer(own, shared, shown, record, recent, known, floor, wanted, keys, offers
         is_order = context < CONTEXTS - 1
         for source in range(3 if context < SHOWN_ORDERS else 2):
             if left < floor or made == OFFERS:
+                for unseen in range(2):
+                    if reach[unseen] < 0:
+                        reach[unseen] = context if is_order else 0
                 return made
             if is_order and source < SHOWN and context > (own_deepest if source == OWN else shared_deepest):
                 continue
             table = own if source == OWN else shared if source == SHARED else shown
+            slot = find(table, key)
+            if slot < 0:
+                continue
+            if is_order and source < SHOWN and reach[source] < 0:
+                reach[source] = context
             made, left = _offer_row(
-                table, shown, record, source, context, key, likely, floor, wanted, offers, estimates, kinds, made, left
+                table, shown, record, source, context, slot, likely, floor, wanted, offers, estimates, kinds, made, left
             )
     return made
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def learn(own, shared, shown, record, tokens, start):  # type: ignore[no-untyped-def]
-    """Note how the offers before each token of ``tokens[start:]`` (``int32[n]``) fared."""
+    """Note how the offers before each token of ``tokens[start:]`` (``int32[n]``) fared, then :func:`remember` these."""
     offers, estimates, kinds = np.empty(OFFERS, np.int32), np.empty(OFFERS), np.empty(OFFERS, np.int64)
-    keys, recent = np.empty(CONTEXTS, np.uint64), np.empty(LONGEST, np.int32)
+    keys, recent, reach = np.empty(CONTEXTS, np.uint64), np.empty(LONGEST, np.int32), np.empty(2, np.int64)
     for at in range(max(start, 1), tokens.shape[0]):
         known = _take_recent(tokens, at, recent)
-        made = offer(own, shared, shown, record, recent, known, _WORTHLESS, tokens[at], keys, offers, estimates, kinds)
+        reach[:] = -1
+        made = offer(
+            own, shared, shown, record, recent, known, _WORTHLESS, tokens[at], keys, reach, offers, estimates, kinds
+        )
         for i in range(made):
             right = offers[i] == tokens[at]
             note(record, kinds[i], right)
             note(record, (kinds[i] - _COARSE) // _AGREEMENTS, right)
+    remember(own, tokens, start)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -279,6 +294,8 @@ def grow(own, shared, shown, record, tokens, max_nodes, max_depth, branching):  
     pool_value = np.empty(max_nodes)  # of offers that wait to become nodes, the most valuable first
     offers, estimates, kinds = np.empty(OFFERS, np.int32), np.empty(OFFERS), np.empty(OFFERS, np.int64)
     keys = np.empty(CONTEXTS, np.uint64)
+    reaches = np.empty((max_nodes + 1, 2), np.int64)  # as ``contexts``: the longest contexts that can be known
+    reaches[0] = -1
     lengths[0] = _take_recent(tokens, tokens.shape[0], contexts[0])
     waiting = grown = 0
     node = -1
@@ -301,6 +318,7 @@ def grow(own, shared, shown, record, tokens, max_nodes, max_depth, branching):  
                     floor,
                     -1,
                     keys,
+                    reaches[node + 1],
                     offers,
                     estimates,
                     kinds,
@@ -321,6 +339,9 @@ def grow(own, shared, shown, record, tokens, max_nodes, max_depth, branching):  
             pool_token[i], pool_parent[i], pool_value[i] = pool_token[i + 1], pool_parent[i + 1], pool_value[i + 1]
         depth[node] = 1 if above < 0 else depth[above] + 1
         lengths[node + 1] = min(LONGEST, lengths[above + 1] + 1)
+        # What followed a context of n tokens followed its last n - 1: one token more is all that can be known.
+        for source in range(2):
+            reaches[node + 1, source] = min(reaches[above + 1, source] + 1, ORDERS.shape[0] - 1)
         contexts[node + 1, 0] = token[node]
         for back in range(1, lengths[node + 1]):
             contexts[node + 1, back] = contexts[above + 1, back - 1]

@@ -241,8 +241,8 @@ def outcome(number: int, result: str = "ok", *faults: Fault) -> Outcome:
 def made(growth: float = 0.0, **fields) -> Report:
     chance = random.Random(0)
     samples = [
-        Sample(n / 10, {"engine 7": 1000 + growth * n / 10 + chance.random(), "server 8": 200.0}, Load(3, 2, n / 5))
-        for n in range(100)
+        Sample(at, {"engine 7": 1000 + (growth + 2) * at + chance.random(), "server 8": 200.0}, Load(3, 2, 2 * at))
+        for at in (n / 10 for n in range(100))
     ]
     seen = Seen([outcome(n) for n in range(60)] + [outcome(60, "left"), outcome(61, "cut")], samples, 10.0)
     left = Left({"sessions": 0.0}, {"exceptions": 0.0}, {"tokens drafted": 7.0}, {"request ok": 60})

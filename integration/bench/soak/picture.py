@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from integration.bench.soak.report import Report
+from integration.bench.soak.report import Report, beside_caches
 
 _COLOURS = ("#d1495b", "#edae49", "#3c8d5a", "#7b5ea7", "#8a6d3b", "#444444")
 #: A smaller process is no curve of its own, only part of the sum.
@@ -43,17 +43,22 @@ def _memory(panel: Any, report: Report) -> None:
 
 
 def _growth(panel: Any, report: Report) -> None:
-    """The sum alone, from where it stood after warming up: a slope that is small beside the whole shows here only."""
+    """The sum alone, less masks and tables, from where it stood after warming up.
+
+    A slope that is small beside the whole shows here only.
+    """
     samples, grown = report.seen.samples, report.growth
     if grown is not None:
         base = grown.base + grown.per_minute * report.warm_up
-        panel.plot([s.minutes for s in samples], [s.mebibytes - base for s in samples], color="#1b6ca8", lw=1.4)
+        known = [sample for sample in samples if sample.load]
+        sizes = [beside_caches(sample) - base for sample in known]
+        panel.plot([sample.minutes for sample in known], sizes, color="#1b6ca8", lw=1.4)
         last = samples[-1].minutes
         label = f"{grown.per_minute:+.2f} MiB a minute\n(95 %: {grown.low:+.2f} to {grown.high:+.2f})"
         line = [0.0, grown.per_minute * (last - report.warm_up)]
         panel.plot([report.warm_up, last], line, color="#222222", lw=1.4, ls="--", label=label)
     panel.axvspan(0, report.warm_up, color="#eeeeee", lw=0)
-    panel.set_ylabel("growth since, MiB")
+    panel.set_ylabel("growth since, beside\nmasks and tables, MiB")
     _dress(panel)
 
 

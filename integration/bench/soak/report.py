@@ -72,8 +72,8 @@ class Report:
 
     @property
     def growth(self) -> Growth | None:
-        """Of all processes together, after warming up."""
-        return growth_of(self.seen.samples, self.warm_up, lambda sample: sample.mebibytes)
+        """Of all processes together, after warming up, without masks and tables: these fill their bounds and stop."""
+        return growth_of([sample for sample in self.seen.samples if sample.load], self.warm_up, beside_caches)
 
     @property
     def judges_memory(self) -> bool:
@@ -101,6 +101,11 @@ class Report:
         if self.judges_memory and grown is not None and grown.per_minute > self.most_growth:
             found.append(f"memory grows by {grown.per_minute:.1f} MiB a minute, more than {self.most_growth:g}")
         return found
+
+
+def beside_caches(sample: Sample) -> float:
+    """MiB of all processes less those of masks and tables, where these are known."""
+    return sample.mebibytes - (sample.load.caches if sample.load else 0.0)
 
 
 def growth_of(samples: Sequence[Sample], warm_up: float, size: Any) -> Growth | None:
@@ -219,7 +224,10 @@ def _memory(report: Report) -> Table:
         grown = growth_of(own, report.warm_up, lambda sample, name=name: sample.processes[name])
         table.add_row(name, *_course([sample.processes[name] for sample in own], grown))
     if samples:
-        table.add_row("all", *_course([sample.mebibytes for sample in samples], report.growth))
+        grown = growth_of(samples, report.warm_up, lambda sample: sample.mebibytes)
+        table.add_row("all", *_course([sample.mebibytes for sample in samples], grown))
+    if beside := [beside_caches(sample) for sample in samples if sample.load]:
+        table.add_row("all, beside masks and tables", *_course(beside, report.growth))
     return table
 
 

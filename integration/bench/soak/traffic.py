@@ -24,6 +24,8 @@ MAX_TOKENS = 64
 #: Words of a long prompt: about as many tokens, in a context of 2048.
 LONG_PROMPT = 800
 LEAVES = 0.12
+#: Of what must be refused, what the foreign engine begins all the same: it looks at no more of it than is written.
+_ENDLESS = "regex with a huge repetition"
 STREAMS = 0.4
 SAMPLES = 0.4
 
@@ -158,11 +160,12 @@ class Traffic:
         name = chance.choice(list(BAD))
         fields, refused, _ = BAD[name]
         own = {key: value for key, value in fields.items() if key not in ("constraint", "options")}
+        options = {"lw_engine": "lattice"} if name == _ENDLESS else {}
         stream = {"stream": True} if chance.random() < STREAMS else {}
         return {
             "prompt": f"({name})",
             "constraint": fields.get("constraint"),
-            "options": fields.get("options", {}),
+            "options": {**options, **fields.get("options", {})},
             "fields": {"max_tokens": 8, **own, **stream},
             "refused": refused,
         }

@@ -143,3 +143,38 @@ def test_ready_masks_are_written_over_the_oldest(smollm2_vocabulary: Vocabulary)
             assert made.setdefault(matcher.configuration, row.tobytes()) == row.tobytes()
             assert matcher.accept(token_id)
     assert ring.control[2] > 10 * len(ring._data)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "letters", "beginning", "longest"),
+    [
+        ("^[0-9a-zA-Z_-]{1,255}$", b"aZ0_", b"", 255),
+        ("^[a-z]{150}$", b"abz", b"", 150),
+        ("^[A-Z].{8,300}$", b'a.\\"\xc3\xa9', b"A", 301),
+        ("^(?:[a-z]{1,63}\\.){2}[a-z]{100,200}$", b"ab.", b"xy.zz.", 206),
+    ],
+)
+def test_masks_of_long_patterns_equal_what_accept_takes(
+    pattern: str, letters: bytes, beginning: bytes, longest: int
+) -> None:
+    """States far from the end of a long pattern share one mask; tokens reach further than what they are compared by."""
+    chance = random.Random(pattern)
+    tokens = {bytes([byte]) for byte in range(256)}
+    while len(tokens) < 1500:
+        length = chance.choice((2, 3, 5, 8, 20, 23, 24, 25, 26, 30, 60, 90))
+        tokens.add(bytes(chance.choices(letters, k=length)) + chance.choice((b"", b"", b'"', b'"}', b"\n")))
+        tokens.add(letters[:1] * chance.randrange(1, 100) + chance.choice((b"", b'"', b"-", b'","')))
+    vocabulary = Vocabulary([*sorted(tokens), None], [len(tokens)])
+    made = LEXEME_MASKS.made
+    machine = machine_of({"type": "array", "items": {"type": "string", "pattern": pattern}}, vocabulary)
+    machine._arrays.record[PLACE["budget"]] = 20  # whatever is not at once done has a lexeme mask
+    room = longest - len(beginning)
+    for count in (0, 1, 2, 7, 40, 41, 42, 60, 90, *(room - left for left in (60, 48, 27, 25, 24, 23, 12, 1, 0))):
+        matcher = LatticeMatcher(machine)
+        if written_tokens(matcher, vocabulary, b'["' + beginning + letters[:1] * count):
+            assert mask_of(matcher, vocabulary) == {t for t in range(vocabulary.size) if matcher.fork().accept(t)}
+    assert 1 <= LEXEME_MASKS.made - made <= 14
+
+
+def written_tokens(matcher: LatticeMatcher, vocabulary: Vocabulary, text: bytes) -> bool:
+    return all(matcher.accept(vocabulary.tokens.index(bytes([byte]))) for byte in text)

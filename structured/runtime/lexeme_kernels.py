@@ -22,12 +22,15 @@ MAX_COPIED = 64
 
 
 @numba.njit(cache=True, nogil=True)
-def shape(classes, delta, result, end, advance, state, order, numbers):  # type: ignore[no-untyped-def]
-    """The part of a table that can be reached from a state, in a form that depends on nothing else.
+def shape(classes, delta, result, end, advance, outcomes, state, depth, order, numbers):  # type: ignore[no-untyped-def]
+    """The part of a table that so many bytes can reach from a state, in a form that depends on nothing else.
 
     Args:
-        classes, delta, result, end, advance: The table's arrays; ``advance`` all zero where it does not count.
+        classes, delta, result, end, advance, outcomes: The table's arrays; ``advance`` all zero where it does not
+            count.
         state: Where to begin.
+        depth: How many bytes. States that so many lead to, and no fewer, are told apart by their own results, the
+            possible ones, and whether they go on.
         order: ``int32[.]``, filled with the states in the order in which bytes first lead to them.
         numbers: ``int32[.]``, filled with the results in the order in which they first occur.
 
@@ -39,7 +42,8 @@ def shape(classes, delta, result, end, advance, state, order, numbers):  # type:
     number[state] = 0
     order[0] = state
     count = 1
-    k = 0
+    k = level = inner = 0
+    level_end = 1
     seen = np.zeros(delta.shape[1], np.bool_)
     columns = np.zeros(delta.shape[1], np.int32)  # in the order of the first byte of each
     column_count = 0
@@ -49,6 +53,10 @@ def shape(classes, delta, result, end, advance, state, order, numbers):  # type:
             columns[column_count] = classes[byte]
             column_count += 1
     while k < count:
+        if k == level_end:
+            level, level_end = level + 1, count
+        if level == depth:
+            break
         for c in range(column_count):
             target = delta[order[k], columns[c]]
             if target != NONE and number[target] == NONE:
@@ -58,6 +66,7 @@ def shape(classes, delta, result, end, advance, state, order, numbers):  # type:
                 order[count] = target
                 count += 1
         k += 1
+    inner = k
     own = np.zeros(delta.shape[1], np.int32)
     kept = np.zeros(delta.shape[1], np.int32)
     kept_count = 0
@@ -66,7 +75,7 @@ def shape(classes, delta, result, end, advance, state, order, numbers):  # type:
         found = NONE
         for other in range(kept_count):
             same = True
-            for k in range(count):
+            for k in range(inner):
                 if (
                     delta[order[k], column] != delta[order[k], kept[other]]
                     or advance[order[k], column] != advance[order[k], kept[other]]
@@ -82,23 +91,19 @@ def shape(classes, delta, result, end, advance, state, order, numbers):  # type:
             kept_count += 1
         own[column] = found
     results = 0
-    key = np.zeros(256 + count * (kept_count + 2) + 1, np.int32)
+    bits = outcomes.shape[1] * 64
+    key = np.zeros(256 + inner * (kept_count + 2) + (count - inner) * (bits + 4) + 2, np.int32)
     for byte in range(256):
         key[byte] = own[classes[byte]]
     place = 256
-    for k in range(count):
+    for k in range(inner):
         for value in (result[order[k]], end[order[k]]):
-            found = NONE
+            found = numba.int64(NONE)
             if value != NONE:
-                for other in range(results):
-                    if numbers[other] == value:
-                        found = other
+                found = _number_of(numbers, results, value)
                 if found == NONE:
-                    if results == numbers.shape[0]:
-                        return 0, 0, np.zeros(0, np.int32)
-                    numbers[results] = value
-                    found = results
-                    results += 1
+                    return 0, 0, np.zeros(0, np.int32)
+                results = max(results, found + 1)
             key[place] = found
             place += 1
         for c in range(kept_count):
@@ -107,8 +112,36 @@ def shape(classes, delta, result, end, advance, state, order, numbers):  # type:
                 target = 2 * number[target] + advance[order[k], kept[c]]
             key[place] = target
             place += 1
-    key[place] = kept_count
-    return count, results, key
+    for k in range(inner, count):
+        last = order[k]
+        for value in range(bits):
+            if outcomes[last, value >> 6] >> np.uint64(value & 63) & np.uint64(1):
+                found = _number_of(numbers, results, value)
+                if found == NONE:
+                    return 0, 0, np.zeros(0, np.int32)
+                results = max(results, found + 1)
+                key[place] = found
+                place += 1
+        key[place] = NONE
+        for value in (result[last], end[last]):
+            place += 1
+            key[place] = _number_of(numbers, results, value) if value != NONE else NONE
+        key[place + 1] = (delta[last] != NONE).any()
+        place += 2
+    key[place], key[place + 1] = kept_count, inner
+    return count, results, key[: place + 2]
+
+
+@numba.njit(cache=True, nogil=True)
+def _number_of(numbers, count, value):  # type: ignore[no-untyped-def]
+    """The place of a value among ``count``, behind them if it is new; :data:`NONE` if there is no room."""
+    for place in range(count):
+        if numbers[place] == value:
+            return place
+    if count == numbers.shape[0]:
+        return NONE
+    numbers[count] = value
+    return count
 
 
 @numba.njit(cache=True, nogil=True)
@@ -139,7 +172,7 @@ def judge(result, closed, outcomes, wanted):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def examine(  # type: ignore[no-untyped-def]
-    classes, delta, result, advance, kind, counts, state, trie, summaries, found_out, stamp, mask, tokens, steps,
+    classes, delta, result, advance, kind, counts, state, most, trie, summaries, found_out, stamp, mask, tokens, steps,
     walked, rests, roots, nodes, members, every, ranges,
 ):  # fmt: skip
     """Walk the vocabulary from a state of a lexeme.
@@ -150,6 +183,8 @@ def examine(  # type: ignore[no-untyped-def]
         kind: ``uint8[states]``: :data:`DEAD`, :data:`INSIDE` or :data:`CLOSED`.
         counts: Whether the table counts.
         state: Where to begin.
+        most: What is found depends on what so many bytes lead to and on nothing behind: longer tokens are to be walked
+            where they are, except where the lexeme goes on in a loop.
         trie: ``byte, depth, end, first_id, ids`` of the vocabulary.
         summaries: What :func:`~.subtrees.summarize` found out about it.
         found_out: Memory for what is found out about states: ``uint64[., 3], uint64[., 2], int32[.], int64[.]``.
@@ -182,6 +217,13 @@ def examine(  # type: ignore[no-untyped-def]
     while place < byte.shape[0]:
         level = depth[place]
         own = path[level - 1]
+        if level > most:
+            if walked_count == walked.shape[1]:
+                return inside, walked_count, rests_count, root_count, member_count, longest, -1
+            walked[0, walked_count], walked[1, walked_count], walked[2, walked_count] = place, own, 0
+            walked_count += 1
+            place = end[place]
+            continue
         column = classes[byte[place]]
         target = delta[own, column]
         what = kind[target] if target != NONE else DEAD
@@ -201,13 +243,15 @@ def examine(  # type: ignore[no-untyped-def]
                 if loop[target, 2] == UNKNOWN:
                     find_loops(delta, classes, kind, target, loop)
                 found = summary[place]
+                # A loop is seen four bytes further, where a character is over.
                 whole = (
                     not ascii[found, 0] & ~loop[target, 0]
                     and not ascii[found, 1] & ~loop[target, 1]
                     and valid[found]
                     and loop[target, 2]
+                    and (level + 4 <= most or level + height[found] <= most)
                 )
-                if not whole and height[found] <= MAX_RUN:
+                if not whole and height[found] <= min(MAX_RUN, most - level):
                     if steps_of[target] == NONE:
                         find_runs(delta, classes, kind, target, found_out, stamp)
                     whole = (

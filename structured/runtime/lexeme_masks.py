@@ -39,6 +39,12 @@ Ints = npt.NDArray[np.int32]
 
 #: Larger parts of tables are not compared with each other.
 _MAX_SHAPE = 128
+_WHOLE = 1 << 20  # bytes: all of a table
+#: Of larger parts only what so many bytes lead to is compared, which few tokens are longer than, if it is not large
+#: either and few results are possible.
+_PART_DEPTH = 24
+_MAX_PART = 512
+_FEW_WORDS = 2
 _MAX_RESULTS = 1024
 #: Goals of a state for which lexeme masks are made, in all grammars; then walks are cheaper.
 _MAX_GOALS = 16
@@ -58,12 +64,14 @@ class Shape:
         start: Where it begins in the table.
         states: ``int32[.]``, the table's number of each state of the shape.
         results: ``int32[.]``, the table's number of each result of the shape.
+        depth: Behind so many bytes states with equal keys may differ.
     """
 
     key: Hashable
     start: int
     states: Ints
     results: Ints
+    depth: int
 
     @property
     def addresses(self) -> tuple[int, int]:
@@ -139,20 +147,27 @@ class TableForm:
         """The shape of a base state."""
         known = self._shapes.get(state)
         if known is None:
-            order, numbers = np.empty(_MAX_SHAPE, np.int32), np.empty(_MAX_RESULTS, np.int32)
-            count = 0
-            if not len(self.specials):
-                count, results, key = kernels.shape(
-                    self.classes, self.delta, self.result, self.end, self.advance, state, order, numbers
-                )
-            if count:
-                known = Shape(key.tobytes(), state, order[:count].copy(), numbers[:results].copy())
-            else:
-                own = np.arange(len(self.delta), dtype=np.int32)
-                top = int(max(self.result.max(), self.end.max(), self.specials[:, 2].max(initial=0)))
-                known = Shape(object(), state, own, np.arange(top + 1, dtype=np.int32))
+            own = np.arange(len(self.delta), dtype=np.int32)
+            top = int(max(self.result.max(), self.end.max(), self.specials[:, 2].max(initial=0)))
+            known = self._compared(state) or Shape(object(), state, own, np.arange(top + 1, dtype=np.int32), _WHOLE)
             self._shapes[state] = known
         return known
+
+    def _compared(self, state: int) -> Shape | None:
+        """The shape of a base state if it can be compared with others."""
+        if len(self.specials):
+            return None
+        numbers = np.empty(_MAX_RESULTS, np.int32)
+        partly = not len(self.thresholds) and self.outcomes.shape[1] <= _FEW_WORDS
+        for depth, most in ((_WHOLE, _MAX_SHAPE), (_PART_DEPTH, _MAX_PART))[: 1 + partly]:
+            order = np.empty(most, np.int32)
+            count, results, key = kernels.shape(
+                self.classes, self.delta, self.result, self.end, self.advance, self.outcomes, state, depth, order,
+                numbers,
+            )  # fmt: skip
+            if count:
+                return Shape((depth, key.tobytes()), state, order[:count].copy(), numbers[:results].copy(), depth)
+        return None
 
 
 def _zeros(states: int, columns: int) -> npt.NDArray[np.uint8]:
@@ -273,7 +288,7 @@ def examine(form: TableForm, shape: Shape, wanted: frozenset[int], trie: Trie, w
         walked, rests = np.empty((3, workspace.size), np.int32), np.empty((2 * workspace.size, 4), np.int32)
         roots = np.empty((3, workspace.size), np.int32)
         inside, walked_count, rest_count, root_count, member_count, longest, flags = kernels.examine(
-            form.classes, form.delta, result, form.advance, kind, counts, shape.start, workspace.trie,
+            form.classes, form.delta, result, form.advance, kind, counts, shape.start, shape.depth, workspace.trie,
             workspace.summaries, workspace.found_out, workspace.stamp, mask, tokens, steps, walked, rests, roots, nodes,
             members, workspace.every(words), workspace.ranges,
         )  # fmt: skip

@@ -19,7 +19,7 @@ from integration.bench.soak.gauges import BROKEN_LINE, Load, held, read_log
 from integration.bench.soak.picture import draw
 from integration.bench.soak.report import Left, Report, document, show
 from integration.bench.soak.run import Sample, Seen
-from integration.bench.soak.switches import RELOAD_SECONDS, STATES, Deployment, states
+from integration.bench.soak.switches import LATE_SECONDS, RELOAD_SECONDS, STATES, Deployment, states
 from integration.bench.soak.traffic import KINDS, LEAVES, REFUSED, STREAMS, Planned, Traffic, grammar_of
 from integration.server import ENGINES
 from latticework.structured import GrammarSpec, Vocabulary, compile_grammar
@@ -148,7 +148,7 @@ def test_while_the_file_changes_two_arms_are_possible(deployment: Deployment, cl
     assert deployment.arms("anna", 150.0, 160.0) == before
     assert deployment.arms("anna", 199.0, 201.0) == {*before, ""}
     assert deployment.arms("anna", 200.0 + RELOAD_SECONDS / 2, 203.0) == {*before, ""}
-    assert deployment.arms("anna", 202.0, 203.0) == {""}
+    assert deployment.arms("anna", 201.0 + RELOAD_SECONDS + LATE_SECONDS, 210.0) == {""}
 
 
 def test_a_broken_file_changes_nothing(deployment: Deployment, clock: Clock) -> None:

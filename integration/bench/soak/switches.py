@@ -24,6 +24,8 @@ from latticework.plugins.registry import registry
 from latticework.plugins.settings import Settings
 
 RELOAD_SECONDS = 0.5
+#: How much later than that a server may read it where requests keep all processors busy.
+LATE_SECONDS = 4.0
 HEADER = "x-latticework-arm"
 
 #: Drafters against none, a processor against none, and a foreign grammar engine against the default.
@@ -123,7 +125,7 @@ class Deployment:
         with self._lock:
             history = list(self._history)
         ends = [written.at for written in history[1:]] + [float("inf")]
-        since = sent - RELOAD_SECONDS
+        since = sent - RELOAD_SECONDS - LATE_SECONDS
         return [w for w, end in zip(history, ends, strict=True) if w.at <= answered and end >= since]
 
     def _replace(self, text: str) -> None:

@@ -7,7 +7,8 @@ of a lexeme table is kept apart from the stack, as
 - the tokens that end it, by result and by what is left of them then. The rests form small tries (a quote may be
   followed by a few hundred different texts in a vocabulary of 128k tokens), which are walked on the stack at hand.
 
-Two states, also of different tables, share a mask if the same bytes lead to the same things. Where a table counts, its
+Two states, also of different tables, share a mask if the same bytes lead to the same things; of large tables only what
+24 bytes lead to is compared, and what is left of longer tokens is walked where they are. Where a table counts, its
 mask is that of the uncounted table, with the number of counted steps of each token: far from a threshold it is used as
 it is, near one the tokens that count too far are taken out.
 

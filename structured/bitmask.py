@@ -46,6 +46,15 @@ def indices(row: Bitmask) -> npt.NDArray[np.int64]:
     words = np.flatnonzero(row)
     if 8 * len(words) > len(row):
         return np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little"))
+    return _of_words(row, words)
+
+
+def first_indices(row: Bitmask, count: int) -> npt.NDArray[np.int64]:
+    """The lowest ``count`` allowed token ids of ``row`` (``int32[words]``), rising; all if there are fewer."""
+    return _of_words(row, np.flatnonzero(row)[:count])[:count]
+
+
+def _of_words(row: Bitmask, words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     bits = np.unpackbits(row[words].view(np.uint8).reshape(-1, 4), axis=1, bitorder="little")
     which, place = np.nonzero(bits)
     return words[which] * 32 + place

@@ -182,7 +182,7 @@ class LatticeMatcher:
         mask = np.zeros(bitmask.words(vocabulary.size), np.int32)
         if all(fork.accept(token_id) for token_id in token_ids):
             fork.fill_bitmask(mask)
-        return any(vocabulary.tokens[int(token_id)] for token_id in bitmask.indices(mask)[:2])
+        return any(vocabulary.tokens[int(token_id)] for token_id in bitmask.first_indices(mask, 2))
 
 
 def fill_bitmasks(matchers: Sequence[LatticeMatcher], rows: Bitmask) -> None:

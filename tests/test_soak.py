@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -14,7 +15,7 @@ from prometheus_client.samples import Sample as Metric
 from rich.console import Console
 
 from integration.bench.soak import judging, memory
-from integration.bench.soak.client import Fault, Outcome
+from integration.bench.soak.client import Client, Fault, Outcome, _Answer
 from integration.bench.soak.gauges import BROKEN_LINE, Load, held, read_log
 from integration.bench.soak.picture import draw
 from integration.bench.soak.report import Left, Report, document, show
@@ -322,3 +323,22 @@ def test_a_report_as_text_as_data_and_as_a_picture(tmp_path: Path) -> None:
     assert len(data["outcomes"]) == 63
     draw(report, tmp_path / "memory.png")
     assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("engine", "prompt", "status", "kinds"),
+    [
+        ("sglang", "(not an object)", 500, []),
+        ("vllm", "(not an object)", 500, ["unexpected status"]),
+        ("sglang", "(no JSON)", 500, ["unexpected status"]),
+        ("sglang", "(not an object)", 400, []),
+    ],
+)
+def test_only_what_an_engine_itself_does_wrong_is_left_to_it(
+    deployment: Deployment, engine: str, prompt: str, status: int, kinds: list[str]
+) -> None:
+    server = SimpleNamespace(engine=ENGINES[engine], url="", model="m")
+    planned = Planned(1, "malformed", "user-1", prompt, body="[]", refused="")
+    sender = Client(server, deployment)
+    _, faults = sender._judged(planned, _Answer(status=status, error="an error"), 0.0, 1.0)
+    assert [kind for kind, _ in faults] == kinds

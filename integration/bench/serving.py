@@ -3,8 +3,9 @@
     python -m integration.bench.serving --engine vllm --dtype float32 --arms none,ngram,guided --concurrency 8
 
 Arms are the stock engine (``none``), its own drafters (vLLM: ``ngram``, ``suffix``; SGLang: ``ngram``), latticework
-without drafts (``off``) and with one of its drafters (any other name). Arms of latticework share one server. What is
-not known here goes to ``latticework bench serve``; see its ``--help``.
+without drafts (``off``) and with one of its drafters (any other name). Arms of latticework share one server; vLLM's
+with ``+trees`` behind the name (``fusion+trees``) share another, which verifies whole trees. What is not known here
+goes to ``latticework bench serve``; see its ``--help``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from integration.launch import Engine, ServerConfig, ServerError
 from integration.server import ENGINES, engine_slot, serve
 from integration.sglang_server import speculation
 from integration.vllm_server import STRUCTURED_OUTPUTS, proposer
+
+#: Behind the name of a drafter: its trees are verified whole.
+TREES = "trees"
 
 
 def stock_arms(engine: Engine, tokens: int) -> Mapping[str, ServerConfig]:
@@ -69,14 +73,17 @@ def main() -> int:
     try:
         with engine_slot(console), ExitStack() as running:
             for name in arguments.arms.split(","):
+                drafter, _, shape = name.partition("+")
                 config = replace(stock.get(name, ours), model=arguments.model, dtype=arguments.dtype)
+                if shape == TREES:
+                    config = replace(config, environment=(*config.environment, ("LATTICEWORK_DRAFTER__TREES", "true")))
                 if name in stock and arguments.python_path:
                     config = replace(config, environment=(("PYTHONPATH", arguments.python_path),))
                 if config not in urls:
                     log = arguments.logs / f"{name}.log" if arguments.logs else None
                     server = running.enter_context(serve(config, console=console, exclusive=False, log=log))
                     urls[config] = server.url
-                option = "" if name in stock else f",lw_drafter={name}"
+                option = "" if name in stock else f",lw_drafter={drafter}"
                 arms += ["--arm", f"{name},url={urls[config]}{option}"]
             console.print(_title(engine, arguments.dtype, arguments.tokens), markup=False)
             command = [str(Path(sys.executable).with_name("latticework")), "bench", "serve", *arms, *passed_on]

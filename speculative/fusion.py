@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from latticework.speculative.draft import EMPTY_DRAFT, Draft
-from latticework.speculative.drafter import DraftBudget, RequestView, TokenArray, VerifiedRows
+from latticework.speculative.drafter import DraftBudget, RequestView, VerifiedRows
 from latticework.speculative.fusion_kernel import (
     CONTEXTS,
     LONGEST,
@@ -138,15 +140,14 @@ def _keep_shown(table: NgramTable, before: np.int32, verified: VerifiedRows) -> 
     if parent is None:  # only the pending token's predecessor is known for sure
         parent = np.full(len(verified.token), -2, np.int32)
         parent[0] = -1
-    logprobs = verified.top_logprobs
-    logprobs = logprobs.copy() if logprobs.dtype == np.float32 else np.array(logprobs, np.float32, order="C")
+    logprobs = _contiguous(verified.top_logprobs, np.float32)
     token, ids = _contiguous(verified.token), _contiguous(verified.top_ids)
     remember_shown(table.address, before, token, _contiguous(parent), ids, logprobs)
 
 
-def _contiguous(tokens: TokenArray) -> TokenArray:
+def _contiguous(array: npt.NDArray[Any], kind: type[np.generic] = np.int32) -> npt.NDArray[Any]:
     """One layout for the compiled loops, which would be compiled again for another (or for a read-only array)."""
-    return tokens.copy() if tokens.dtype == np.int32 else np.array(tokens, np.int32, order="C")
+    return array.copy() if array.dtype == kind else np.array(array, kind, order="C")
 
 
 def _compile() -> None:

@@ -42,7 +42,7 @@ def shape(classes, delta, result, end, advance, outcomes, state, depth, order, n
     number[state] = 0
     order[0] = state
     count = 1
-    k = level = inner = 0
+    k = level = 0
     level_end = 1
     seen = np.zeros(delta.shape[1], np.bool_)
     columns = np.zeros(delta.shape[1], np.int32)  # in the order of the first byte of each
@@ -96,52 +96,48 @@ def shape(classes, delta, result, end, advance, outcomes, state, depth, order, n
     for byte in range(256):
         key[byte] = own[classes[byte]]
     place = 256
-    for k in range(inner):
-        for value in (result[order[k]], end[order[k]]):
-            found = numba.int64(NONE)
-            if value != NONE:
-                found = _number_of(numbers, results, value)
-                if found == NONE:
-                    return 0, 0, np.zeros(0, np.int32)
-                results = max(results, found + 1)
-            key[place] = found
+    for k in range(count):
+        here = order[k]
+        for value in (result[here], end[here]):
+            key[place] = _number_of(numbers, results, value)
+            results = max(results, key[place] + 1)
             place += 1
-        for c in range(kept_count):
-            target = delta[order[k], kept[c]]
-            if target != NONE:
-                target = 2 * number[target] + advance[order[k], kept[c]]
-            key[place] = target
-            place += 1
-    for k in range(inner, count):
-        last = order[k]
-        for value in range(bits):
-            if outcomes[last, value >> 6] >> np.uint64(value & 63) & np.uint64(1):
-                found = _number_of(numbers, results, value)
-                if found == NONE:
-                    return 0, 0, np.zeros(0, np.int32)
-                results = max(results, found + 1)
-                key[place] = found
+        if k < inner:
+            for c in range(kept_count):
+                target = delta[here, kept[c]]
+                if target != NONE:
+                    target = 2 * number[target] + advance[here, kept[c]]
+                key[place] = target
                 place += 1
-        key[place] = NONE
-        for value in (result[last], end[last]):
-            place += 1
-            key[place] = _number_of(numbers, results, value) if value != NONE else NONE
-        key[place + 1] = (delta[last] != NONE).any()
+            continue
+        for value in range(bits):
+            if outcomes[here, value >> 6] >> np.uint64(value & 63) & np.uint64(1):
+                key[place] = _number_of(numbers, results, value)
+                results = max(results, key[place] + 1)
+                place += 1
+        key[place], key[place + 1] = NONE, (delta[here] != NONE).any()
         place += 2
+    if results > numbers.shape[0]:
+        return 0, 0, np.zeros(0, np.int32)
     key[place], key[place + 1] = kept_count, inner
     return count, results, key[: place + 2]
 
 
 @numba.njit(cache=True, nogil=True)
 def _number_of(numbers, count, value):  # type: ignore[no-untyped-def]
-    """The place of a value among ``count``, behind them if it is new; :data:`NONE` if there is no room."""
-    for place in range(count):
+    """The place of a value among ``count``: behind them if it is new, where it is written if there is room for it.
+
+    :data:`NONE` is its own.
+    """
+    if value == NONE:
+        return NONE
+    known = min(count, numbers.shape[0])
+    for place in range(known):
         if numbers[place] == value:
             return place
-    if count == numbers.shape[0]:
-        return NONE
-    numbers[count] = value
-    return count
+    if known < numbers.shape[0]:
+        numbers[known] = value
+    return known
 
 
 @numba.njit(cache=True, nogil=True)
@@ -217,19 +213,13 @@ def examine(  # type: ignore[no-untyped-def]
     while place < byte.shape[0]:
         level = depth[place]
         own = path[level - 1]
-        if level > most:
-            if walked_count == walked.shape[1]:
-                return inside, walked_count, rests_count, root_count, member_count, longest, -1
-            walked[0, walked_count], walked[1, walked_count], walked[2, walked_count] = place, own, 0
-            walked_count += 1
-            place = end[place]
-            continue
+        beyond = level > most
         column = classes[byte[place]]
         target = delta[own, column]
         what = kind[target] if target != NONE else DEAD
         after = end[place]
         ending = result[own]
-        if what == INSIDE:
+        if what == INSIDE and not beyond:
             if ending != NONE and level > 1:
                 flags |= 2
             if counts:
@@ -267,11 +257,11 @@ def examine(  # type: ignore[no-untyped-def]
             path[level] = target
             place += 1
             continue
-        if what == DEAD and (ending == NONE or level == 1):
+        if what == DEAD and not beyond and (ending == NONE or level == 1):
             place = after
             continue
         steps_here = counted[level - 1]
-        if (ending != NONE and what == CLOSED) or after - place > MAX_COPIED:
+        if beyond or (ending != NONE and what == CLOSED) or after - place > MAX_COPIED:
             if walked_count == walked.shape[1]:
                 return inside, walked_count, rests_count, root_count, member_count, longest, -1
             walked[0, walked_count], walked[1, walked_count], walked[2, walked_count] = place, own, steps_here

@@ -38,7 +38,7 @@ from latticework.structured.trie import Trie
 
 Ints = npt.NDArray[np.int32]
 
-#: Larger parts of tables are not compared with each other.
+#: States of parts of tables that are compared as they are.
 _MAX_SHAPE = 128
 _WHOLE = 1 << 20  # bytes: all of a table
 #: Of larger parts only what so many bytes lead to is compared, which few tokens are longer than, if it is not large
@@ -148,10 +148,7 @@ class TableForm:
         """The shape of a base state."""
         known = self._shapes.get(state)
         if known is None:
-            own = np.arange(len(self.delta), dtype=np.int32)
-            top = int(max(self.result.max(), self.end.max(), self.specials[:, 2].max(initial=0)))
-            known = self._compared(state) or Shape(object(), state, own, np.arange(top + 1, dtype=np.int32), _WHOLE)
-            self._shapes[state] = known
+            known = self._shapes[state] = self._compared(state) or self._apart(state)
         return known
 
     def _compared(self, state: int) -> Shape | None:
@@ -169,6 +166,12 @@ class TableForm:
             if count:
                 return Shape((depth, key.tobytes()), state, order[:count].copy(), numbers[:results].copy(), depth)
         return None
+
+    def _apart(self, state: int) -> Shape:
+        """The shape of a base state that is compared with no other: the whole table."""
+        own = np.arange(len(self.delta), dtype=np.int32)
+        top = int(max(self.result.max(), self.end.max(), self.specials[:, 2].max(initial=0)))
+        return Shape(object(), state, own, np.arange(top + 1, dtype=np.int32), _WHOLE)
 
 
 def _zeros(states: int, columns: int) -> npt.NDArray[np.uint8]:
